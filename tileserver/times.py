@@ -1,0 +1,115 @@
+"""Instants as int64 microseconds since 1970 UTC, and the wall clock of a time zone, for whole arrays at once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+Instants = NDArray[np.int64]
+
+SECOND = 1_000_000
+HOUR = 3_600 * SECOND
+DAY = 24 * HOUR
+NO_TIME = np.iinfo(np.int64).min
+"""Stands for a missing instant; the same bits as numpy's NaT."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_YEAR, _LAST_YEAR = 2, 9998  # one year of margin keeps every zone's wall clock within what datetime can express
+
+
+def to_instant(moment: datetime) -> int:
+    """Microseconds since 1970 UTC of an aware datetime."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def to_datetime(instant: int, zone: ZoneInfo) -> datetime:
+    """The aware datetime, on `zone`'s wall clock, of an instant."""
+    return (_EPOCH + timedelta(microseconds=int(instant))).astimezone(zone)
+
+
+def to_text(instant: int, zone: ZoneInfo) -> str:
+    """RFC 3339 on `zone`'s wall clock, with microseconds only where there are any."""
+    return to_datetime(instant, zone).isoformat()
+
+
+def to_texts(instants: Instants, zone: ZoneInfo) -> NDArray[np.str_]:
+    """`to_text` of every instant, shape (n,); a missing one becomes the empty text."""
+    known = instants != NO_TIME
+    shift = offsets(instants, zone)
+    wall = np.where(known, instants + shift, 0).astype("M8[us]")
+    whole = not np.any(wall.astype(np.int64) % SECOND)
+    texts = np.datetime_as_string(wall, unit="s" if whole else "us")
+    if not whole:
+        texts = np.char.replace(texts, ".000000", "")
+    if not len(shift):
+        return texts
+    values, which = np.unique(shift, return_inverse=True)
+    suffixes = np.array([_offset_text(int(value)) for value in values])
+    return np.where(known, np.char.add(texts, suffixes[which]), "")
+
+
+def to_wall(instants: Instants, zone: ZoneInfo) -> Instants:
+    """What a clock in `zone` shows at each instant, as microseconds since 1970 on that clock. Missing stays missing."""
+    return np.where(instants == NO_TIME, NO_TIME, instants + offsets(instants, zone))
+
+
+def from_wall(wall: Instants, zone: ZoneInfo) -> Instants:
+    """The instants at which a clock in `zone` shows `wall`. Missing stays missing.
+
+    An hour that the clock shows twice means the first; one that it skips is read with the offset before the change, as
+    datetime does with fold=0 (PEP 495).
+    """
+    starts, shifts = _changes(zone.key, *_years(wall))
+    switches = starts[1:] + np.maximum(shifts[1:], shifts[:-1])
+    shift = shifts[np.searchsorted(switches, wall, side="right")]
+    return np.where(wall == NO_TIME, NO_TIME, wall - shift)
+
+
+def offsets(instants: Instants, zone: ZoneInfo) -> Instants:
+    """The offset from UTC of `zone` at each instant, in microseconds, shape (n,)."""
+    starts, shifts = _changes(zone.key, *_years(instants))
+    return shifts[np.searchsorted(starts[1:], instants, side="right")]
+
+
+def _years(instants: Instants) -> tuple[int, int]:
+    known = instants[instants != NO_TIME]
+    if not len(known):
+        return 1970, 1971
+    first, last = np.array([known.min(), known.max()]).astype("M8[us]").astype("M8[Y]").astype(int) + 1970
+    # Decades, so that the cache below is hit by most arrays of a layer.
+    return max((int(first) - 1) // 10 * 10, _FIRST_YEAR), min((int(last) + 1) // 10 * 10 + 10, _LAST_YEAR)
+
+
+@lru_cache(maxsize=64)
+def _changes(key: str, first_year: int, last_year: int) -> tuple[Instants, Instants]:
+    """Where the offset of a zone changes: (starts, offsets), shape (k,), the first start standing for "always before".
+
+    Sampled daily, then bisected to the second: no zone has changed twice in one day.
+    """
+    zone = ZoneInfo(key)
+
+    def shift_at(instant: int) -> int:
+        shift = to_datetime(instant, zone).utcoffset()
+        return 0 if shift is None else shift // timedelta(microseconds=1)
+
+    begin = to_instant(datetime(first_year, 1, 1, tzinfo=UTC))
+    end = to_instant(datetime(last_year, 1, 1, tzinfo=UTC))
+    starts, shifts = [NO_TIME], [shift_at(begin)]
+    for day in range(begin + DAY, end, DAY):
+        if (shift := shift_at(day)) != shifts[-1]:
+            low, high = (day - DAY) // SECOND, day // SECOND
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (low, middle) if shift_at(middle * SECOND) == shift else (middle, high)
+            starts.append(high * SECOND)
+            shifts.append(shift)
+    return np.array(starts, np.int64), np.array(shifts, np.int64)
+
+
+def _offset_text(shift: int) -> str:
+    minutes = abs(shift) // (60 * SECOND)
+    return f"{'-' if shift < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}"
