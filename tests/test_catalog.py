@@ -1,0 +1,80 @@
+"""Layer files become frozen objects; what is wrong is told with file and key."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tileserver import catalog
+from tileserver.errors import ConfigError
+
+CONTRACT = Path(__file__).parents[1].parent / "shared" / "CONTRACT.md"
+
+MINIMAL = 'title = "Trees"\nkind = "places"\n'
+
+
+def written(folder: Path, text: str, name: str = "trees.toml") -> Path:
+    path = folder / name
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_the_documented_example_loads_unchanged(tmp_path: Path) -> None:
+    documented = Path(__file__).parents[1] / "layers" / "README.md"
+    example = documented.read_text("utf-8").split("```toml\n")[1].split("```")[0]
+    layer = catalog.load_layer(written(tmp_path, example, "police_incidents.toml"))
+    assert layer.time_field is not None
+    assert [field.name for field in layer.categories] == ["offense"]
+    assert layer.table_name == ("city", "police_incidents")
+    if CONTRACT.exists():
+        assert CONTRACT.read_text("utf-8").split("```toml\n")[1].split("```")[0] == example
+    else:
+        print("The contract is not beside this checkout; only the copy of its example in layers/README.md was loaded.")
+
+
+def test_a_layer_is_frozen(tmp_path: Path) -> None:
+    layer = catalog.load_layer(written(tmp_path, MINIMAL))
+    with pytest.raises(ValidationError):
+        layer.title = "Shrubs"
+    assert layer.id == "trees"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (MINIMAL + "colour = 1", "trees.toml: colour: unknown key"),
+        ('kind = "places"', "trees.toml: title: this key is needed"),
+        (MINIMAL + 'follow = "trigger"', "trees.toml: follow: \"trigger\" cannot act yet"),
+        (MINIMAL + 'raster = "a.tif"', "trees.toml: raster: this key cannot act yet"),
+        (MINIMAL + 'timezone = "Mars/Olympus"', "trees.toml: timezone: "),
+        (MINIMAL + "[fields]\na = { role = 'time', type = 'text' }", "trees.toml: fields.a: a field with role = \"time\""),
+        (MINIMAL + "[fields]\nid = { }", "trees.toml: fields.id: this name is taken"),
+        (MINIMAL + "[fields]\nsum_x = { }", "trees.toml: fields.sum_x: this name is taken"),
+        (MINIMAL + "[privacy]\ninclude = { kind = ['a'] }", "trees.toml: privacy.include.kind: not a category"),
+        (MINIMAL + "[ingest]\nx = 'X'", "trees.toml: ingest: x and y are given together"),
+        (MINIMAL + "[ingest]\nrename = { A = 'a' }", "trees.toml: ingest.rename.A: a is not a field"),
+        ('title = "T"\nkind = "events"', 'trees.toml: fields: a layer of kind "events" has a field'),
+        (MINIMAL + "bounds = [1, 2, 0, 3]", "trees.toml: bounds: must be"),
+        ("title = ", "trees.toml: not valid TOML"),
+    ],
+)
+def test_an_error_names_file_and_key(tmp_path: Path, text: str, told: str) -> None:
+    written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        catalog.load(tmp_path)
+    assert told in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_every_wrong_file_is_told_at_once(tmp_path: Path) -> None:
+    written(tmp_path, "a = 1", "one.toml")
+    written(tmp_path, MINIMAL, "Two Words.toml")
+    with pytest.raises(ConfigError) as caught:
+        catalog.load(tmp_path)
+    assert "one.toml" in str(caught.value)
+    assert "Two Words.toml: a layer's id is its file's name" in str(caught.value)
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no such folder of layer files"):
+        catalog.load(tmp_path / "nowhere")
