@@ -1,0 +1,156 @@
+"""Query parameters become one canonical filter a layer, or a clear refusal."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tileserver import filters, times
+from tileserver.catalog import Layer
+from tileserver.errors import BadRequest
+from tileserver.filters import Filter
+
+REPORTS = Layer.model_validate(
+    {
+        "id": "reports",
+        "title": "Reports",
+        "kind": "events",
+        "timezone": "America/Chicago",
+        "fields": {"at": {"role": "time"}, "kind": {"role": "category"}, "status": {"role": "category"}, "note": {}},
+    }
+)
+SCHOOLS = Layer.model_validate({"id": "schools", "title": "Schools", "kind": "places", "fields": {"level": {"role": "category"}}})
+
+COMPLETE = times.to_instant(datetime(2024, 3, 15, 17, 30, tzinfo=UTC))
+
+
+def parsed(*items: tuple[str, str]) -> Filter:
+    return filters.parse([REPORTS], items, lambda _: COMPLETE)["reports"]
+
+
+def told(filter: Filter) -> str:
+    assert filter.interval is not None
+    return filters.interval_text(REPORTS, filter.interval)
+
+
+def test_a_date_is_the_whole_day_on_the_layers_clock_also_when_it_changes() -> None:
+    assert told(parsed(("datetime", "2024-07-04"))) == "2024-07-04T00:00:00-05:00/2024-07-04T23:59:59.999999-05:00"
+    interval = parsed(("datetime", "2024-03-10")).interval
+    assert interval is not None
+    assert interval[1] is not None
+    assert interval[0] is not None
+    assert interval[1] - interval[0] == 23 * times.HOUR
+
+
+def test_both_ends_of_an_interval_are_included() -> None:
+    filter = parsed(("datetime", "2024-01-01T00:00:00Z/2024-01-02T00:00:00Z"))
+    assert filter.interval == (
+        times.to_instant(datetime(2024, 1, 1, tzinfo=UTC)),
+        times.to_instant(datetime(2024, 1, 2, tzinfo=UTC)) + 1,
+    )
+
+
+def test_a_plus_that_arrived_as_a_space_is_a_plus() -> None:
+    spelled = ["2024-01-01T06:00:00+06:00", "2024-01-01T06:00:00 06:00", "2024-01-01t00:00:00z", "2023-12-31T18:00:00.000-06:00"]
+    assert len({parsed(("datetime", text)) for text in spelled}) == 1
+    assert len({parsed(("datetime", text)).text for text in spelled}) == 1
+
+
+def test_open_sides_are_open_and_open_on_both_is_no_condition() -> None:
+    assert parsed(("datetime", "../2024-01-01")).interval == parsed(("datetime", "/2024-01-01")).interval
+    assert parsed(("datetime", "2024-01-01/..")).interval == (parsed(("datetime", "2024-01-01")).interval or (0, 0))[:1] + (None,)
+    assert parsed(("datetime", "../..")) == Filter()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2024-02-30", "0000-01-01", "10000-01-01", "2024-01-02/2024-01-01", "2024-01-01T25:00:00Z", "2024-01-01T00:00:00", "", "now",
+     "2024-01-01/2024-01-02/2024-01-03", "２０２４-01-01", "2024-1-1", "2024-01-01T00:00:00+99:00", "1e3", "\x00"],
+)  # fmt: skip
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(BadRequest, match="datetime"):
+        parsed(("datetime", text))
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("24h", "2024-03-14T13:00:00-05:00/2024-03-15T12:59:59.999999-05:00"),
+        ("1d", "2024-03-15T00:00:00-05:00/2024-03-15T23:59:59.999999-05:00"),
+        ("7d", "2024-03-09T00:00:00-06:00/2024-03-15T23:59:59.999999-05:00"),
+        ("1w", "2024-03-09T00:00:00-06:00/2024-03-15T23:59:59.999999-05:00"),
+        ("6m", "2023-09-16T00:00:00-05:00/2024-03-15T23:59:59.999999-05:00"),
+        ("1y", "2023-03-16T00:00:00-05:00/2024-03-15T23:59:59.999999-05:00"),
+        ("ytd", "2024-01-01T00:00:00-06:00/2024-03-15T23:59:59.999999-05:00"),
+    ],
+)
+def test_last_ends_with_the_step_in_which_the_layer_is_complete(text: str, meaning: str) -> None:
+    filter = parsed(("last", text))
+    assert told(filter) == meaning
+    assert filter.relative
+    assert filter == parsed(("datetime", meaning))
+
+
+@pytest.mark.parametrize("text", ["0d", "-1d", "1", "d", "1.5d", "99999d", "9999y", "1D", " 7d", "٧d", ""])
+def test_what_is_no_period_is_refused(text: str) -> None:
+    with pytest.raises(BadRequest, match="last"):
+        parsed(("last", text))
+
+
+@given(st.dates(date(1950, 1, 1), date(2060, 1, 1)), st.integers(1, 400))
+def test_months_before_a_day_are_whole_and_never_overlap(end: date, count: int) -> None:
+    begin = filters._months_before(end, count)
+    assert begin < end
+    assert (end.year - begin.year) * 12 + end.month - begin.month == count
+    assert begin.day == end.day or (begin + timedelta(days=1)).day == 1
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "1,2,3,4,5", "nan,0,1,1", "inf,0,1,1", "0,5,1,4", "a,b,c,d", "-181,0,1,1", "0,0,1,91", "1e1,0,1,1", "", "1_0,0,1,1"])
+def test_what_is_no_box_is_refused(text: str) -> None:
+    with pytest.raises(BadRequest, match="bbox"):
+        parsed(("bbox", text))
+
+
+def test_spellings_of_one_filter_are_one() -> None:
+    one = parsed(("kind", "A"), ("kind", "B"), ("bbox", "-92.50,34,-92,35.0"), ("properties", "note,at"))
+    other = parsed(("properties", "at,note,"), ("kind", "B"), ("bbox", "-92.5,34.,-92.0,35"), ("kind", "A"), ("kind", "B"))
+    assert one == other
+    assert one.text == other.text
+    assert one.text != parsed(("kind", "A,B")).text
+
+
+@pytest.mark.parametrize("name", ["nothing", "note", "kind'--", "id", "_at", "filter", ".kind", "schools.level", "reports.nothing", "reports."])
+def test_an_undeclared_field_is_refused_in_the_same_words_as_none(name: str) -> None:
+    with pytest.raises(BadRequest) as one:
+        parsed((name, "1"))
+    with pytest.raises(BadRequest) as other:
+        parsed(("certainly_nothing", "1"))
+    assert str(one.value) == str(other.value)
+
+
+def test_a_second_value_for_what_takes_one_is_refused() -> None:
+    for name, value in (("datetime", "2024-01-01"), ("last", "7d"), ("bbox", "0,0,1,1"), ("properties", "at")):
+        with pytest.raises(BadRequest, match=f"{name} takes one value"):
+            parsed((name, value), (name, value))
+    with pytest.raises(BadRequest, match="exclude each other"):
+        parsed(("datetime", "2024-01-01"), ("last", "7d"))
+
+
+def test_on_several_layers_a_parameter_goes_to_those_that_have_it_and_a_prefix_to_one() -> None:
+    items = [("last", "7d"), ("level", "high"), ("bbox", "0,0,1,1"), ("reports.bbox", "2,2,3,3"), ("reports.kind", "A")]
+    asked = filters.parse([REPORTS, SCHOOLS], items, lambda _: COMPLETE)
+    assert asked["schools"] == Filter(bbox=(0, 0, 1, 1), categories=(("level", ("high",)),))
+    assert asked["reports"].bbox == (2, 2, 3, 3)
+    assert asked["reports"].categories == (("kind", ("A",)),)
+    with pytest.raises(BadRequest, match="Unknown parameter"):
+        filters.parse([SCHOOLS], [("last", "7d")], lambda _: COMPLETE)
+
+
+def test_undeclared_properties_are_refused_in_the_same_words() -> None:
+    with pytest.raises(BadRequest) as one:
+        parsed(("properties", "secret"))
+    with pytest.raises(BadRequest) as other:
+        parsed(("properties", "at,nothing"))
+    assert str(one.value) == str(other.value)
+    assert parsed(("properties", "")).properties == ()
