@@ -1,0 +1,161 @@
+"""The read model: the ordered, columnar, read-only copy of one layer at one revision. Every answer is made from it.
+
+`build.py` writes it, `columns.py` knows its files, `select.py` finds rows, `cells.py` groups them, `tile.py` draws them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tileserver import times
+from tileserver.catalog import Catalog, Layer
+from tileserver.errors import NotFound, SnapshotError, Unavailable
+from tileserver.revisions import Current, Revisions
+from tileserver.snapshot import columns
+from tileserver.snapshot.cells import MOST_MEMBERS
+from tileserver.snapshot.columns import CategoryColumn, Column, Rows
+from tileserver.snapshot.mercator import degrees
+
+FORMAT = 1
+"""Moves whenever the files, or what is drawn from them, change: then old snapshots are built anew."""
+
+
+class Snapshot:
+    """One layer at one revision, over mapped files. Rows with a position come first, in Morton order.
+
+    Positions are in world units: uint32 over the whole Web Mercator square, x to the east, y to the south.
+    """
+
+    def __init__(self, layer: Layer, folder: Path) -> None:
+        """Raises SnapshotError if a file is missing or not of its size, or if another version of the server wrote it."""
+        self.layer = layer
+        self.revision = folder.name
+        try:
+            self.manifest: dict[str, Any] = orjson.loads((folder / "manifest.json").read_bytes())
+        except FileNotFoundError as error:
+            raise SnapshotError(f"{folder / 'manifest.json'}: missing") from error
+        if self.manifest.get("format") != FORMAT:
+            raise SnapshotError(f"{folder}: written by another version of the server")
+        arrays = {name: columns.map_array(folder, entry) for name, entry in self.manifest["arrays"].items()}
+        self.rows: int = self.manifest["rows"]
+        self.positioned: int = self.manifest["positioned"]
+        self.x: NDArray[np.uint32] = arrays["x"]
+        self.y: NDArray[np.uint32] = arrays["y"]
+        self.morton: NDArray[np.uint64] = arrays["morton"]
+        self.feature_ids: NDArray[np.uint64] = arrays["feature_ids"]
+        self.west, self.north, self.east, self.south = (arrays.get(side, arrays[axis]) for side, axis in _BOX)
+        self.columns: Mapping[str, Column] = {
+            name: columns.open_column(folder, entry) for name, entry in self.manifest["columns"].items()
+        }
+        self._geometry = columns.open_column(folder, self.manifest["geometry"]) if "geometry" in self.manifest else None
+        self.counts: dict[object, object] = {}
+        """What `select.count` has counted here."""
+
+    def members_shown(self, zoom: int) -> int:
+        """k(zoom): up to how many members a cell shows as they are, at a zoom of the layer."""
+        shown: int = self.manifest["members_shown"][zoom - self.layer.tiles.minzoom]
+        return shown
+
+    @property
+    def detail_zoom(self) -> int:
+        """From this zoom on tiles hold the rows as they are, but for crowded cells."""
+        shown: list[int] = self.manifest["members_shown"]
+        return self.layer.tiles.minzoom + next((step for step, most in enumerate(shown) if most == MOST_MEMBERS[0]), len(shown) - 1)
+
+    @property
+    def extent(self) -> tuple[float, float, float, float] | None:
+        """West, south, east, north in degrees; None without any position."""
+        extent = self.manifest["extent"]
+        return tuple(extent) if extent else None
+
+    @property
+    def time_range(self) -> tuple[int, int] | None:
+        """The first and the last instant; None without any."""
+        field = self.layer.time_field
+        if field is None or (entry := self.manifest["columns"][field.name])["min"] is None:
+            return None
+        return entry["min"], entry["max"]
+
+    def category(self, name: str) -> CategoryColumn:
+        column = self.columns[name]
+        if not isinstance(column, CategoryColumn):
+            raise TypeError(f"{name} is no category of {self.layer.id}")
+        return column
+
+    def values(self, name: str) -> tuple[tuple[str, int], ...]:
+        """The values of a category with their counts, the most frequent first."""
+        entry = self.manifest["columns"][name]
+        return tuple(zip(entry["values"], entry["counts"], strict=True))
+
+    def degrees(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Longitudes and latitudes of rows with a position, shape (k,) each."""
+        return degrees(self.x[rows], self.y[rows])
+
+    def wkb(self, rows: Rows) -> pa.Array:
+        """The geometries of rows of a layer of areas or shapes, in degrees; empty bytes without position."""
+        if self._geometry is None:
+            raise TypeError(f"{self.layer.id} holds points; their positions are x and y")
+        return self._geometry.arrow(rows)
+
+    @cached_property
+    def widest(self) -> NDArray[np.uint32]:
+        """The longer side of each shape's box in world units, shape (positioned,)."""
+        longer: NDArray[np.uint32] = np.maximum(self.east - self.west, self.south - self.north)
+        return longer
+
+
+_BOX = (("west", "x"), ("north", "y"), ("east", "x"), ("south", "y"))
+"""The sides of a row's box; those of a point are its position."""
+
+
+class Live:
+    """The catalog with what is live of it: what every request works on."""
+
+    def __init__(self, catalog: Catalog, revisions: Revisions) -> None:
+        self.catalog = catalog
+        self._revisions = revisions
+        self._open: dict[str, Snapshot] = {}
+
+    def layer(self, id: str) -> Layer:
+        """Raises NotFound; the id is not told back."""
+        layer = self.catalog.get(id)
+        if layer is None:
+            raise NotFound("There is no such layer. /layers lists those there are.")
+        return layer
+
+    def current(self, layer: Layer) -> Current:
+        """Raises Unavailable as long as the layer has no snapshot."""
+        current = self._revisions.current(layer.id)
+        if current is None:
+            raise Unavailable(f"The layer {layer.id} is being prepared. Try again in a moment.")
+        return current
+
+    def snapshot(self, layer: Layer) -> Snapshot:
+        """The layer's live snapshot; a damaged one counts as none, until the indexer has built it anew."""
+        current = self.current(layer)
+        snapshot = self._open.get(layer.id)
+        if snapshot is None or snapshot.revision != current.revision:
+            try:
+                snapshot = Snapshot(layer, self._revisions.folder / layer.id / current.revision)
+            except SnapshotError as error:
+                raise Unavailable(f"The layer {layer.id} is being prepared. Try again in a moment.") from error
+            self._open[layer.id] = snapshot
+        return snapshot
+
+    def complete_through(self, layer: Layer) -> int:
+        """Up to which instant the layer's data are complete: its newest time, or the last publish less its lag, if earlier."""
+        published = self.current(layer).published_at - int(layer.lag_period.total_seconds()) * times.SECOND
+        span = self.snapshot(layer).time_range
+        return min(span[1], published) if span else published
+
+    def waiting(self) -> Iterable[str]:
+        """The layers without a snapshot."""
+        return (id for id in self.catalog if self._revisions.current(id) is None)
