@@ -1,0 +1,91 @@
+"""The indexer brings snapshots up to the store, and leaves alone what is up already."""
+
+from pathlib import Path
+
+from town import SCHOOLS, Town, batch, report
+
+from tileserver import indexer, revisions
+from tileserver.revisions import Current
+from tileserver.stores import open_store
+
+
+def live(town: Town, id: str) -> Current | None:
+    return revisions.read(town.settings.snapshots, id)
+
+
+def refreshed(town: Town, id: str, *, reread: bool = False) -> Current:
+    with open_store(town.settings.store) as store:
+        return indexer.refresh(town.layers[id], store, town.settings, reread=reread)
+
+
+def test_a_layer_without_rows_gets_an_empty_snapshot(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town")
+    assert refreshed(town, "schools") == live(town, "schools")
+    with town.client() as client:
+        assert client.get("/count/schools").json()["count"] == 0
+        assert client.get("/layers/schools").json()["extent"] is None
+        assert client.get("/tiles/schools/0/0/0.mvt").status_code == 204
+        assert client.get("/downloads/schools.geojson").json() == {"type": "FeatureCollection", "features": []}
+
+
+def test_what_is_up_to_date_is_left_alone(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town").settle()
+    before = live(town, "schools")
+    assert refreshed(town, "schools", reread=True) == before
+    assert len([path for path in (town.settings.snapshots / "schools").iterdir() if path.is_dir()]) == 1
+
+
+def test_a_publish_that_changes_nothing_moves_the_time_but_not_the_revision(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town").settle()
+    before = live(town, "schools")
+    town.publish("schools", SCHOOLS)
+    after = live(town, "schools")
+    assert before is not None
+    assert after is not None
+    assert after.revision == before.revision
+    assert after.published_at > before.published_at
+
+
+def test_another_layer_file_makes_another_revision(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town").settle()
+    before = live(town, "schools")
+    path = town.settings.layers / "schools.toml"
+    path.write_text(path.read_text().replace("Schools", "All schools"))
+    after = refreshed(town.reloaded(), "schools")
+    assert before is not None
+    assert after.revision != before.revision
+
+
+def test_a_damaged_snapshot_is_built_anew(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town").settle()
+    current = live(town, "schools")
+    assert current is not None
+    (town.settings.snapshots / "schools" / current.revision / "morton").write_bytes(b"short")
+    with town.client() as client:
+        assert client.get("/tiles/schools/0/0/0.mvt").status_code == 503
+        assert refreshed(town, "schools", reread=True).revision == current.revision
+        assert client.get("/tiles/schools/0/0/0.mvt").status_code == 200
+
+
+def test_the_snapshot_before_the_live_one_stays_and_older_ones_go(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town")
+    for number in range(4):
+        town.publish("reports", [report(number)])
+    folders = [path for path in (town.settings.snapshots / "reports").iterdir() if path.is_dir()]
+    assert len(folders) == 2
+
+
+def test_rows_pass_the_door_of_privacy_again(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town")
+    path = town.settings.layers / "reports.toml"
+    path.write_text(path.read_text() + '[privacy]\ninclude = { kind = ["FIRE"] }\nsnap_meters = 1000\n')
+    town = town.reloaded()
+    layer = town.layers["reports"]
+    with open_store(town.settings.store) as store:
+        store.publish(layer, [batch(layer, [report(number) for number in range(9)])])  # as if another program had written it
+        indexer.refresh(layer, store, town.settings)
+    with town.client() as client:
+        assert client.get("/count/reports").json()["count"] == 3
+        features = client.get("/downloads/reports.geojson").json()["features"]
+        assert {feature["properties"]["kind"] for feature in features} == {"FIRE"}
+        assert len({tuple(feature["geometry"]["coordinates"]) for feature in features}) == 1

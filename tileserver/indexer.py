@@ -1,0 +1,91 @@
+"""Keeps the snapshots as new as the store: the one process that builds while the server runs, beside the commands."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+
+from tileserver import catalog, revisions, times
+from tileserver.catalog import Layer
+from tileserver.errors import StoreError
+from tileserver.revisions import Current
+from tileserver.settings import Settings
+from tileserver.snapshot.build import build, definition, is_whole, sweep
+from tileserver.stores import State, Store, open_store
+
+log = logging.getLogger("tileserver.indexer")
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks at the store."""
+
+NO_TABLE = -1
+
+
+def refresh(layer: Layer, store: Store, settings: Settings, *, reread: bool = False, progress: bool = False) -> Current:
+    """Make the layer's snapshot match the store, if it does not, and return what is live now.
+
+    Of a table that others fill the store cannot tell whether it changed: it is read again only with `reread`.
+
+    Raises:
+        StoreError: the store cannot be read; what was live stays live.
+    """
+    folder = settings.snapshots
+    with revisions.one_builder(folder, layer.id):
+        state = store.state(layer)
+        current = revisions.read(folder, layer.id)
+        if current is None or _outdated(layer, current, state) or (reread and _doubtful(layer, current, state, settings)):
+            revision = build(layer, store.read(layer) if state else (), folder, progress=progress)
+        elif state is None or state.published_at is None or times.to_instant(state.published_at) == current.published_at:
+            return current
+        else:
+            revision = current.revision
+        live = Current(revision, definition(layer), state.revision if state else NO_TABLE, _published_at(state))
+        revisions.move(folder, layer.id, live)
+        sweep(folder, layer, keep={revision, current.revision if current else revision})
+        return live
+
+
+def _outdated(layer: Layer, current: Current, state: State | None) -> bool:
+    return current.definition != definition(layer) or current.store_revision != (state.revision if state else NO_TABLE)
+
+
+def _doubtful(layer: Layer, current: Current, state: State | None, settings: Settings) -> bool:
+    """Whether the table may have changed unseen, or the snapshot's files are not whole."""
+    if state is not None and state.published_at is None:
+        return True
+    whole = is_whole(layer, settings.snapshots / layer.id / current.revision)
+    if not whole:
+        log.warning("%s: the snapshot %s is damaged; building it anew", layer.id, current.revision)
+    return not whole
+
+
+def _published_at(state: State | None) -> int:
+    if state is not None and state.published_at is not None:
+        return times.to_instant(state.published_at)
+    return time.time_ns() // 1_000
+
+
+def run(settings: Settings, parent: int) -> None:
+    """Look at every layer again and again, as long as the process that started this one lives."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this one
+    layers = catalog.load(settings.layers)
+    fresh = set(layers)
+    said: dict[str, str] = {}
+    store: Store | None = None
+    while os.getppid() == parent:
+        for layer in layers.values():
+            try:
+                store = store or open_store(settings.store)
+                refresh(layer, store, settings, reread=layer.id in fresh)
+                fresh.discard(layer.id)
+                said.pop(layer.id, None)
+            except StoreError as error:
+                if said.get(layer.id) != str(error):
+                    log.warning("%s: %s", layer.id, error)
+                    said[layer.id] = str(error)
+                if store is not None:
+                    store.close()
+                    store = None
+        time.sleep(LOOK_EVERY)
