@@ -1,0 +1,77 @@
+"""What there is, and how many rows of it match."""
+
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+from town import Town
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with Town(tmp_path_factory.mktemp("town")).settle().client() as client:
+        yield client
+
+
+def test_every_layer_is_told_with_its_fields_and_links(client: TestClient) -> None:
+    told = client.get("/layers").json()["layers"]
+    assert [layer["id"] for layer in told] == ["reports", "schools", "wards"]
+    reports = told[0]
+    assert (reports["rows"], reports["rows_without_position"]) == (301, 1)
+    assert {field["name"] for field in reports["fields"]} == {"number", "at", "kind", "cost", "note"}
+    kind = next(field for field in reports["fields"] if field["name"] == "kind")
+    assert kind["values"] == [{"value": "NOISE", "label": "Noise", "count": 101}, {"value": "FIRE", "label": "FIRE", "count": 100}]
+    assert reports == client.get("/layers/reports").json()
+
+
+def test_every_link_of_a_layer_answers(client: TestClient) -> None:
+    links = client.get("/layers/schools").json()["links"]
+    flat = [links["self"], links["tilejson"], links["style"], links["count"], *links["downloads"].values()]
+    assert all(link.startswith("http://testserver/") for link in flat)
+    assert [client.get(link).status_code for link in flat] == [200] * len(flat)
+    assert client.get(links["tiles"].format(z=8, x=62, y=101)).status_code == 200
+
+
+def test_times_are_on_the_layers_clock(client: TestClient) -> None:
+    told = client.get("/layers/reports").json()
+    assert told["time_range"] == ["2023-11-14T16:13:20-06:00", "2023-11-27T04:13:20-06:00"]
+    assert told["complete_through"] == told["time_range"][1]
+    assert client.get("/layers/schools").json()["time_range"] is None
+
+
+def test_a_count_holds_rows_without_position_and_says_which_time_it_meant(client: TestClient) -> None:
+    everything = client.get("/count/reports").json()
+    assert (everything["count"], everything["without_position"]) == (301, 1)
+    assert "datetime" not in everything
+    recent = client.get("/count/reports?last=1d").json()
+    assert recent["datetime"] == "2023-11-27T00:00:00-06:00/2023-11-27T23:59:59.999999-06:00"
+    assert recent["count"] == 5
+    assert client.get("/count/reports?bbox=-93,34,-92,35").json()["without_position"] == 0
+    assert client.get("/count/reports?kind=").json()["count"] == 100
+
+
+def test_what_an_address_does_not_take_is_refused(client: TestClient) -> None:
+    for path in (
+        "/layers?a=1",
+        "/layers/reports?kind=FIRE",
+        "/count/reports?a=1",
+        "/count/schools?last=7d",
+        "/styles/all.json?a=1",
+    ):
+        assert client.get(path).status_code == 400
+    for path in (
+        "/layers/nothing",
+        "/count/nothing",
+        "/count",
+        "/layers/reports/",
+        "/styles/nothing.json",
+        "/docs",
+        "/openapi.json",
+    ):
+        assert client.get(path, follow_redirects=False).status_code == 404
+
+
+def test_an_unchanged_answer_is_304(client: TestClient) -> None:
+    for path in ("/layers", "/layers/reports", "/count/reports", "/tiles/reports.json", "/styles/all.json"):
+        tag = client.get(path).headers["etag"]
+        assert client.get(path, headers={"If-None-Match": tag}).status_code == 304

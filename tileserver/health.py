@@ -1,0 +1,29 @@
+"""For those who run the server: is the process up, and can it answer for every layer?"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from tileserver.errors import problem
+from tileserver.snapshot import Live
+
+router = APIRouter()
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+@router.api_route("/health/live", methods=["GET", "HEAD"])
+async def is_live(request: Request) -> Response:
+    return JSONResponse({"status": "live"}, headers=NO_STORE)
+
+
+@router.api_route("/health/ready", methods=["GET", "HEAD"])
+async def is_ready(request: Request) -> Response:
+    live: Live = request.app.state.live
+    if waiting := list(live.waiting()):
+        detail = f"Being prepared: {', '.join(waiting)}."
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "2"})
+    return JSONResponse({"status": "ready", "layers": len(live.catalog)}, headers=NO_STORE)
