@@ -32,7 +32,11 @@ def test_a_new_revision_is_seen_within_a_second(tmp_path: Path) -> None:
 
 
 def test_readers_never_see_half_a_file(tmp_path: Path) -> None:
-    moving = threading.Thread(target=lambda: [revisions.move(tmp_path, "trees", current(str(n) * 50)) for n in range(200)])
+    def keep_moving() -> None:
+        for number in range(200):
+            revisions.move(tmp_path, "trees", current(str(number) * 50))
+
+    moving = threading.Thread(target=keep_moving)
     revisions.move(tmp_path, "trees", current("a"))
     moving.start()
     while moving.is_alive():

@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from tileserver import times
 
-ZONES = st.sampled_from(["America/Chicago", "UTC", "Asia/Kathmandu", "Australia/Lord_Howe", "Africa/Monrovia", "Pacific/Apia"]).map(ZoneInfo)
+ZONES = st.sampled_from(["America/Chicago", "UTC", "Asia/Kathmandu", "Australia/Lord_Howe", "Africa/Monrovia", "Pacific/Apia"]).map(
+    ZoneInfo
+)
 INSTANTS = st.lists(
-    st.datetimes(datetime(1890, 1, 1), datetime(2090, 1, 1)).map(lambda moment: times.to_instant(moment.replace(tzinfo=UTC))), max_size=8
+    st.datetimes(datetime(1890, 1, 1), datetime(2090, 1, 1)).map(lambda moment: times.to_instant(moment.replace(tzinfo=UTC))),
+    max_size=8,
 )
 
 

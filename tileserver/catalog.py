@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 import pyarrow as pa
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field as Key, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import Field as Key
 
 from tileserver.errors import ConfigError
 
@@ -181,11 +182,8 @@ class Layer(Table):
         if isinstance(raw, dict) and isinstance(fields := raw.get("fields"), dict):
             named = {}
             for name, field in fields.items():
-                if isinstance(field, dict):
-                    field = {**field, "name": name}
-                    if field.get("role") == "time":
-                        field.setdefault("type", "datetime")
-                named[name] = field
+                implied = {"type": "datetime"} if isinstance(field, dict) and field.get("role") == "time" else {}
+                named[name] = {**implied, **field, "name": name} if isinstance(field, dict) else field
             raw = {**raw, "fields": named}
         return raw
 
@@ -311,17 +309,7 @@ def load_layer(path: Path) -> Layer:
 
 def _problems(layer: Layer) -> Iterator[str]:
     """What is wrong between keys, each as `key: sentence`."""
-    for role in ("id", "time"):
-        names = [field.name for field in layer.fields.values() if field.role == role]
-        if len(names) > 1:
-            yield f'fields.{names[1]}: a layer has one field with role = "{role}", and {names[0]} is one already'
-    for field in layer.fields.values():
-        if not FIELD_NAME.fullmatch(field.name):
-            yield f"fields.{field.name}: a field's name is of letters, digits and _; rename the column under [ingest] rename"
-        if field.name in RESERVED or field.name.startswith("sum_") or (field.name == "id" and field.role != "id"):
-            yield f"fields.{field.name}: this name is taken by what tiles carry; rename the column under [ingest] rename"
-    if layer.kind == "events" and layer.time_field is None:
-        yield 'fields: a layer of kind "events" has a field with role = "time"; without one its kind is "places"'
+    yield from _field_problems(layer)
     if layer.table is not None and not re.fullmatch(r"[^.\s]+(\.[^.\s]+)?", layer.table):
         yield "table: must be a table's name, with its schema before it, such as city.permits"
     if layer.privacy.snap_meters and not layer.is_points:
@@ -336,6 +324,20 @@ def _problems(layer: Layer) -> Iterator[str]:
             yield f"ingest.rename.{column}: {name} is not a field of this layer"
     if (layer.ingest.x is None) != (layer.ingest.y is None):
         yield "ingest: x and y are given together"
+
+
+def _field_problems(layer: Layer) -> Iterator[str]:
+    for role in ("id", "time"):
+        names = [field.name for field in layer.fields.values() if field.role == role]
+        if len(names) > 1:
+            yield f'fields.{names[1]}: a layer has one field with role = "{role}", and {names[0]} is one already'
+    for field in layer.fields.values():
+        if not FIELD_NAME.fullmatch(field.name):
+            yield f"fields.{field.name}: a field's name is of letters, digits and _; rename the column under [ingest] rename"
+        if field.name in RESERVED or field.name.startswith("sum_") or (field.name == "id" and field.role != "id"):
+            yield f"fields.{field.name}: this name is taken by what tiles carry; rename the column under [ingest] rename"
+    if layer.kind == "events" and layer.time_field is None:
+        yield 'fields: a layer of kind "events" has a field with role = "time"; without one its kind is "places"'
 
 
 def _key(location: tuple[int | str, ...]) -> str:

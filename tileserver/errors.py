@@ -6,15 +6,14 @@ or the caller's input.
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 
 import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-
-log = logging.getLogger("tileserver")
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -23,7 +22,7 @@ class TileserverError(Exception):
     """The root of the tree; `str(error)` is what its reader sees."""
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class ConfigError(TileserverError):
@@ -62,10 +61,10 @@ class Unavailable(TileserverError):
     """Nothing to serve yet, or too busy: try again."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers = {"Retry-After": "2"}
+    headers = MappingProxyType({"Retry-After": "2"})
 
 
-def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """A problem document (RFC 9457) that no cache keeps."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": int(status), "detail": detail}
     return Response(
@@ -77,14 +76,11 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
 
 
 async def render(request: Request, error: Exception) -> Response:
-    """The answer for any error: ours as they are, the framework's in our form, unknown ones logged whole and not told."""
-    if isinstance(error, TileserverError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return problem(error.status, str(error), error.headers)
-    if isinstance(error, Unavailable):
+    """The answer for any error: ours as they are, the framework's in our form. Unknown ones the web server logs whole."""
+    if isinstance(error, TileserverError) and error.status != HTTPStatus.INTERNAL_SERVER_ERROR:
         return problem(error.status, str(error), error.headers)
     if isinstance(error, HTTPException):
         return problem(error.status_code, _framework_detail(error.status_code), dict(error.headers or {}))
-    log.error("internal error", exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error. It has been logged.")
 
 

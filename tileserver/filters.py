@@ -86,7 +86,9 @@ def parse(layers: Sequence[Layer], items: Sequence[tuple[str, str]], complete_th
             raise _unknown(layers)
     _refuse_unknown_properties(layers, common.get("properties", []))
     return {
-        layer.id: _filter(layer, {name: given for name, given in common.items() if takes(layer, name)} | own[layer.id], complete_through)
+        layer.id: _filter(
+            layer, {name: given for name, given in common.items() if takes(layer, name)} | own[layer.id], complete_through
+        )
         for layer in layers
     }
 
@@ -110,7 +112,9 @@ def _unknown(layers: Sequence[Layer]) -> BadRequest:
     # The same words for a field that is not declared and for one that does not exist.
     known = [name for name in PARAMETERS if any(takes(layer, name) for layer in layers)]
     known += sorted({field.name for layer in layers for field in layer.categories} - set(PARAMETERS))
-    return BadRequest(f"Unknown parameter. This address takes: {', '.join(known)}; for one layer of several, {{layer}}.{{parameter}}.")
+    return BadRequest(
+        f"Unknown parameter. This address takes: {', '.join(known)}; for one layer of several, {{layer}}.{{parameter}}."
+    )
 
 
 def _filter(layer: Layer, given: Mapping[str, Sequence[str]], complete_through: CompleteThrough) -> Filter:
@@ -227,7 +231,9 @@ def _last(text: str, layer: Layer, complete: int) -> Interval:
     today = times.to_datetime(complete, layer.zone).date()
     try:
         end = today + timedelta(days=1)
-        begin = {"d": _days_before, "w": _weeks_before, "m": _months_before, "y": _years_before, "ytd": _year_begin}[unit](end, count)
+        begin = {"d": _days_before, "w": _weeks_before, "m": _months_before, "y": _years_before, "ytd": _year_begin}[unit](
+            end, count
+        )
     except (ValueError, OverflowError):
         raise BadRequest("last reaches back before the year 1.") from None
     return _midnight(begin.toordinal(), layer), _midnight(end.toordinal(), layer)

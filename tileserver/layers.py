@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from tileserver import filters, times
@@ -39,7 +40,7 @@ async def count(request: Request, id: str) -> Response:
     layer = live.layer(id)
     filter = filters.parse([layer], request.query_params.multi_items(), live.complete_through)[layer.id]
     snapshot = live.snapshot(layer)
-    counted = select.count(snapshot, filter)
+    counted = await run_in_threadpool(select.count, snapshot, filter)
     body: dict[str, Any] = {
         "count": counted.count,
         "without_position": counted.without_position,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,9 +12,6 @@ from pathlib import Path
 import orjson
 
 from tileserver.errors import SnapshotError
-
-LOOK_EVERY = 0.2
-"""Seconds between two looks at a layer's file: a new revision is taken up within this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +29,23 @@ class Current:
 
 
 class Revisions:
-    """The live revisions below one folder, as this process has last seen them."""
+    """The live revisions below one folder. Every look is one `stat`, so all processes see a move at once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._seen: dict[str, tuple[float, tuple[int, int], Current | None]] = {}
+        self._seen: dict[str, tuple[tuple[int, int], Current | None]] = {}
 
     def current(self, id: str) -> Current | None:
         """None as long as the layer has no snapshot."""
-        now = time.monotonic()
-        looked, stamp, current = self._seen.get(id, (-LOOK_EVERY, (0, 0), None))
-        if now - looked < LOOK_EVERY:
-            return current
-        path = current_file(self.folder, id)
         try:
-            status = path.stat()
+            status = current_file(self.folder, id).stat()
         except FileNotFoundError:
-            self._seen[id] = now, (0, 0), None
             return None
-        if (status.st_mtime_ns, status.st_ino) != stamp:
-            current = read(self.folder, id)
-        self._seen[id] = now, (status.st_mtime_ns, status.st_ino), current
-        return current
+        stamp = status.st_mtime_ns, status.st_ino
+        seen = self._seen.get(id)
+        if seen is None or seen[0] != stamp:
+            seen = self._seen[id] = stamp, read(self.folder, id)
+        return seen[1]
 
 
 def current_file(folder: Path, id: str) -> Path:

@@ -36,7 +36,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TILESERVER_", env_file=".env", frozen=True, extra="ignore")
 
     store: str = Field(default="data", repr=False, description="`postgresql://…` or a folder: where the records live")
-    write_store: str = Field(default="", repr=False, description="the same store for what writes, when serving uses a read-only role")
+    write_store: str = Field(
+        default="", repr=False, description="the same store for what writes, when serving uses a read-only role"
+    )
     layers: Path = Field(default_factory=lambda: _here_or_shipped("layers"), description="the folder of layer files")
     styles: Path = Field(default_factory=lambda: _here_or_shipped("styles"), description="the folder of map styles")
     snapshots: Path = Field(default=Path("snapshots"), description="the folder of the snapshots that requests read")

@@ -138,9 +138,13 @@ class Live:
             raise Unavailable(f"The layer {layer.id} is being prepared. Try again in a moment.")
         return current
 
-    def snapshot(self, layer: Layer) -> Snapshot:
-        """The layer's live snapshot; a damaged one counts as none, until the indexer has built it anew."""
-        current = self.current(layer)
+    def snapshot(self, layer: Layer, current: Current | None = None) -> Snapshot:
+        """The layer's live snapshot, or that of the revision which the caller has begun to answer with.
+
+        Raises:
+            Unavailable: there is none, or it is damaged and the indexer has not yet built it anew.
+        """
+        current = current or self.current(layer)
         snapshot = self._open.get(layer.id)
         if snapshot is None or snapshot.revision != current.revision:
             try:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
+from itertools import chain
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from tileserver import filters
 from tileserver.answers import IMMUTABLE, REVALIDATE, etag, json_answer, not_modified, origin
-from tileserver.catalog import Layer
 from tileserver.errors import BadRequest
 from tileserver.filters import Filter
+from tileserver.revisions import Current
 from tileserver.snapshot import Live, Snapshot
 from tileserver.snapshot.cells import GRIDS
 from tileserver.snapshot.tile import RENDERER, Address, Drawn, Options, draw
 from tileserver.tiles.address import drawn_at, layers_of, tile_of
 from tileserver.tiles.cache import Tile, TileCache
-from tileserver.tiles.tilejson import combined_revision, tilejson
+from tileserver.tiles.tilejson import combined, tilejson
 
 router = APIRouter()
 
@@ -35,7 +36,8 @@ async def tilejson_of(request: Request, ids: str) -> Response:
     items = request.query_params.multi_items()
     _options(items)
     asked = filters.parse(layers, _conditions(items), live.complete_through)
-    return json_answer(request, tilejson(live, layers, items, asked, origin(request)))
+    snapshots = [live.snapshot(layer) for layer in layers]
+    return json_answer(request, tilejson(snapshots, items, asked, origin(request)))
 
 
 @router.api_route("/tiles/{ids}/{z}/{x}/{y}", methods=["GET", "HEAD"])
@@ -49,15 +51,15 @@ async def tile(request: Request, ids: str, z: str, x: str, y: str) -> Response:
     asked = filters.parse(layers, _conditions(items), live.complete_through)
 
     encoding = "gzip" if _accepts_gzip(request.headers.get("accept-encoding", "")) else "identity"
-    revisions = [live.current(layer).revision for layer in drawn]
-    conditions = [asked[layer.id].text for layer in drawn]
-    tag = etag(str(RENDERER), encoding, str(options), *(layer.id for layer in drawn), *revisions, *conditions)
-    headers = {"ETag": tag, "Vary": "Accept-Encoding", "Cache-Control": _kept_for(live, layers, items, asked)}
+    currents = {layer.id: live.current(layer) for layer in layers}
+    parts = ((layer.id, currents[layer.id].revision, asked[layer.id].text) for layer in drawn)
+    tag = etag(str(RENDERER), encoding, str(options), *chain.from_iterable(parts))
+    headers = {"ETag": tag, "Vary": "Accept-Encoding", "Cache-Control": _kept_for(currents.values(), items, asked.values())}
     if not_modified(request, tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
 
     cache: TileCache = request.app.state.tile_cache
-    snapshots = [live.snapshot(layer) for layer in drawn]
+    snapshots = [live.snapshot(layer, currents[layer.id]) for layer in drawn]
     made = await cache.get(f"{tag}{address}", partial(_render, snapshots, asked, address, options, encoding))
     if made.detail:
         headers["Tile-Detail"] = made.detail
@@ -108,10 +110,10 @@ def _conditions(items: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in items if name not in _OWN]
 
 
-def _kept_for(live: Live, layers: Sequence[Layer], items: Sequence[tuple[str, str]], asked: Mapping[str, Filter]) -> str:
+def _kept_for(currents: Iterable[Current], items: Sequence[tuple[str, str]], asked: Iterable[Filter]) -> str:
     """For a year at an address that names the live revision, else until asked again."""
-    named = dict(items).get("rev") == combined_revision(live, layers)
-    return IMMUTABLE if named and not any(filter.relative for filter in asked.values()) else REVALIDATE
+    named = dict(items).get("rev") == combined([current.revision for current in currents])
+    return IMMUTABLE if named and not any(filter.relative for filter in asked) else REVALIDATE
 
 
 def _accepts_gzip(header: str) -> bool:

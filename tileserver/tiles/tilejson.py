@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from tileserver import filters
 from tileserver.catalog import Field, Layer
 from tileserver.filters import Filter
-from tileserver.snapshot import Live, Snapshot
+from tileserver.snapshot import Snapshot
 
 MOST_VALUES = 100
 """Values of one attribute told in `tilestats`, as mapbox-geostats does."""
@@ -19,12 +19,12 @@ GEOMETRY = {"events": "Point", "places": "Point", "areas": "Polygon", "shapes": 
 
 
 def tilejson(
-    live: Live, layers: Sequence[Layer], items: Sequence[tuple[str, str]], asked: Mapping[str, Filter], origin: str
+    snapshots: Sequence[Snapshot], items: Sequence[tuple[str, str]], asked: Mapping[str, Filter], origin: str
 ) -> dict[str, Any]:
     """The document; the query goes into its tile URLs, with `last` as the instants that it means now."""
-    snapshots = [live.snapshot(layer) for layer in layers]
+    layers = [snapshot.layer for snapshot in snapshots]
     ids = ",".join(layer.id for layer in layers)
-    query = urlencode([*_absolute(layers, items, asked), ("rev", combined_revision(live, layers))])
+    query = urlencode([*_absolute(layers, items, asked), ("rev", combined([snapshot.revision for snapshot in snapshots]))])
     document: dict[str, Any] = {
         "tilejson": "3.0.0",
         "name": ", ".join(layer.title for layer in layers),
@@ -47,9 +47,8 @@ def tilejson(
     return document
 
 
-def combined_revision(live: Live, layers: Sequence[Layer]) -> str:
-    """What `rev` says for these layers: a layer's revision, or one name for those of several."""
-    revisions = [live.current(layer).revision for layer in layers]
+def combined(revisions: Sequence[str]) -> str:
+    """What `rev` says: the revision of one layer, or one name for those of several."""
     return revisions[0] if len(revisions) == 1 else hashlib.blake2b("".join(revisions).encode(), digest_size=8).hexdigest()
 
 
