@@ -1,0 +1,53 @@
+"""The one place where the parts meet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from tileserver import catalog, downloads, errors, health, layers, styles, tiles, viewer
+from tileserver.answers import Guard
+from tileserver.downloads.spool import Spool
+from tileserver.revisions import Revisions
+from tileserver.settings import Settings, shipped
+from tileserver.snapshot import Live
+from tileserver.tiles.cache import TileCache
+
+SPOOL_BYTES = 2**30
+"""Finished downloads kept on disk, all workers together."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The web application of one worker: reads snapshots, writes nothing that another process reads.
+
+    Raises:
+        ConfigError: the layer files cannot be served.
+    """
+    app = FastAPI(title="tileserver", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=_lifespan)
+    app.state.settings = settings
+    app.state.live = Live(catalog.load(settings.layers), Revisions(settings.snapshots))
+    for room in (tiles, layers, downloads, styles, health, viewer):
+        app.include_router(room.router)
+    app.mount("/viewer", StaticFiles(directory=shipped("viewer"), follow_symlink=False))
+    app.add_exception_handler(errors.TileserverError, errors.render)
+    app.add_exception_handler(HTTPException, errors.render)
+    app.add_exception_handler(Exception, errors.render)
+    app.add_middleware(Guard)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    executor = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="tile")
+    app.state.tile_cache = TileCache(settings.cache_bytes // settings.workers, executor)
+    app.state.spool = Spool(SPOOL_BYTES // settings.workers)
+    yield
+    app.state.spool.close()
+    executor.shutdown(cancel_futures=True)

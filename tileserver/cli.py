@@ -1,0 +1,188 @@
+"""The commands; the only file that reads argv."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import orjson
+
+from tileserver import catalog, demo, indexer, ingest, revisions, styles
+from tileserver.catalog import Catalog, Layer
+from tileserver.errors import ConfigError, TileserverError
+from tileserver.server import serve
+from tileserver.settings import Settings, load
+from tileserver.stores import open_store
+
+EXAMPLES = """examples:
+  tileserver demo                         make the made-up city in the folder data/
+  tileserver serve                        serve what is in data/ at http://127.0.0.1:8000/
+  tileserver serve postgresql://me@db/city --layers layers/ --port 9000
+  tileserver ingest permits permits-2024.csv permits-2025.csv
+  tileserver check                        are all layer files in order?
+
+Every option has a setting: an environment variable such as TILESERVER_STORE, or a line in a file .env.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    args = parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = args.run
+    try:
+        return command(args)
+    except TileserverError as error:
+        print(f"tileserver: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser(
+        "tileserver", description="A city's tables and files as vector tiles.", epilog=EXAMPLES, formatter_class=raw
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], help: str, example: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help, description=help, epilog=f"example:\n  {example}", formatter_class=raw)
+        command.set_defaults(run=run)
+        command.add_argument(
+            "--layers", type=Path, metavar="DIR", help="the folder of layer files (default: layers/, else the demo city's)"
+        )
+        command.add_argument(
+            "--snapshots", type=Path, metavar="DIR", help="the folder of the snapshots that requests read (default: snapshots/)"
+        )
+        return command
+
+    command = add(
+        "serve", _serve, "Serve tiles, counts, downloads and the web map.", "tileserver serve postgresql://me@db/city --port 9000"
+    )
+    command.add_argument("store", nargs="?", metavar="STORE", help="postgresql://… or a folder (default: data/)")
+    command.add_argument(
+        "--styles", type=Path, metavar="DIR", help="the folder of map styles (default: styles/, else the demo city's)"
+    )
+    command.add_argument("--host", help="the address to listen on (default: 127.0.0.1)")
+    command.add_argument("--port", type=int, help="the port to listen on (default: 8000)")
+    command.add_argument("--workers", type=int, help="web worker processes (default: 2)")
+
+    command = add("ingest", _ingest, "Bring files into a layer.", 'tileserver ingest incidents "incidents-*.csv" --replace')
+    command.add_argument("layer", metavar="LAYER", help="the layer's id: the name of its file without .toml")
+    command.add_argument("sources", nargs="*", metavar="FROM", help="files or globs (default: from in the layer file)")
+    command.add_argument("--store", help="postgresql://… or a folder (default: data/)")
+    how = command.add_mutually_exclusive_group()
+    how.add_argument(
+        "--append", action="store_false", dest="replace", help="add rows, and update those whose id is there (default)"
+    )
+    how.add_argument("--replace", action="store_true", help="the same, and remove the rows that are not in the files")
+    command.set_defaults(replace=False)
+
+    command = add("demo", _demo, "Make a made-up city to look at.", "tileserver demo --events 300000 && tileserver serve")
+    command.add_argument("--store", help="postgresql://… or a folder (default: data/)")
+    command.add_argument("--events", type=int, default=300_000, metavar="N", help="events in all (default: %(default)s)")
+    command.add_argument(
+        "--seed", type=int, default=1, metavar="S", help="another number makes another city (default: %(default)s)"
+    )
+
+    command = add("check", _check, "Load every layer and style without serving.", "tileserver check --layers layers/")
+    command.add_argument(
+        "--styles", type=Path, metavar="DIR", help="the folder of map styles (default: styles/, else the demo city's)"
+    )
+    return top
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    """The settings, those given on the command line first."""
+    given = {name: value for name, value in vars(args).items() if name in Settings.model_fields}
+    return load(**given)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    settings = _settings(args)
+    _checked(settings)
+    serve(settings)
+    return 0
+
+
+def _ingest(args: argparse.Namespace) -> int:
+    settings = _settings(args)
+    layer = _layer(catalog.load(settings.layers), args.layer)
+    home = settings.snapshots / layer.id
+    home.mkdir(parents=True, exist_ok=True)
+    terminal = sys.stderr.isatty()
+    with open_store(settings.writing_store) as store:
+        ledger = ingest.ingest(
+            layer,
+            store,
+            args.sources,
+            folder=Path.cwd() if args.sources else settings.layers,
+            rejects=home / "rejects.csv",
+            replace=args.replace,
+            progress=terminal,
+        )
+        revisions.replace(home / "ledger.json", orjson.dumps(ledger.as_json()))
+        indexer.refresh(layer, store, settings, progress=terminal)
+    print(ledger.in_words())
+    if ledger.rejected:
+        print(f"The rejected rows are listed in {home / 'rejects.csv'}.")
+    return 0
+
+
+def _demo(args: argparse.Namespace) -> int:
+    if args.events < 0:
+        raise ConfigError("--events: a number of rows, 0 or more")
+    settings = _settings(args)
+    layers = catalog.load(settings.layers)
+    made = [_layer(layers, id) for id in demo.LAYERS]
+    with open_store(settings.writing_store) as store:
+        for layer in made:
+            published = store.publish(layer, demo.batches(layer.id, layer.schema, events=args.events, seed=args.seed), replace=True)
+            indexer.refresh(layer, store, settings)
+            rows = published.published + published.unchanged
+            print(f"{layer.id}: {rows:,} rows{'' if published.published or published.removed else ', unchanged'}", flush=True)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    settings = _settings(args)
+    layers = _checked(settings)
+    for id in layers:
+        for line in _withheld(settings, id):
+            print(line)
+    print(f"{len(layers)} layer files in {settings.layers} are in order.")
+    return 0
+
+
+def _checked(settings: Settings) -> Catalog:
+    """Every layer and its style, or an error that names what is wrong."""
+    layers = catalog.load(settings.layers)
+    styles.check(settings.styles, layers)
+    return layers
+
+
+def _withheld(settings: Settings, id: str) -> list[str]:
+    """The values that `[privacy] include` held back at the last ingest, for whoever decides whether they should be."""
+    path = settings.snapshots / id / "ledger.json"
+    if not path.exists():
+        return []
+    withheld = orjson.loads(path.read_bytes()).get("withheld", {})
+    return [
+        f"{id}: withheld by privacy.include: {name} = {value} ({n:,} rows)"
+        for name, n_of in withheld.items()
+        for value, n in n_of.items()
+    ]
+
+
+def _layer(layers: Catalog, id: str) -> Layer:
+    if id not in layers:
+        raise ConfigError(
+            f"there is no layer {id}; there are: {', '.join(layers) or 'none'}. A layer is a file <id>.toml below --layers"
+        )
+    return layers[id]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

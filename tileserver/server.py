@@ -1,0 +1,89 @@
+"""The processes of `tileserver serve`: one indexer, some web workers, and the one that starts and stops them."""
+
+from __future__ import annotations
+
+import logging.config
+import multiprocessing
+import os
+import threading
+import time
+from functools import partial
+from http.client import HTTPConnection, HTTPException
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from tileserver import indexer
+from tileserver.app import create_app
+from tileserver.settings import Settings
+
+READY_AFTER = 0.2
+"""Seconds between two tries to reach the server that has just been started."""
+
+GRACE = 10
+"""Seconds that requests in flight are given when the server is told to stop."""
+
+SLOW_START = 60
+"""Seconds that a worker may take to answer its supervisor, so that a busy machine does not start it again and again."""
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+}
+"""One line an event on stderr. Nothing is said of requests: addresses of readers are nobody's business."""
+
+
+def serve(settings: Settings) -> None:
+    """Run until told to stop by SIGINT or SIGTERM; says when the first answer can be had."""
+    config = uvicorn.Config(
+        partial(create_app, settings),
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_config=LOGGING,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+        timeout_worker_healthcheck=SLOW_START,
+    )
+    builder = multiprocessing.get_context("spawn").Process(target=_index, args=(settings, os.getpid()), name="indexer", daemon=True)
+    builder.start()
+    threading.Thread(target=_say_when_ready, args=(settings,), daemon=True).start()
+    try:
+        if settings.workers == 1:
+            uvicorn.Server(config).run()
+        else:
+            Multiprocess(config, sockets=[config.bind_socket()]).run()
+    finally:
+        builder.terminate()
+        builder.join()
+
+
+def _index(settings: Settings, parent: int) -> None:
+    """What the indexer's process does."""
+    logging.config.dictConfig(LOGGING)
+    indexer.run(settings, parent)
+
+
+def _say_when_ready(settings: Settings) -> None:
+    reachable = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
+    while True:
+        connection = HTTPConnection(reachable, settings.port, timeout=5)
+        try:
+            connection.request("GET", "/health/ready")
+            if connection.getresponse().status == 200:
+                print(f"Ready: http://{reachable}:{settings.port}/", flush=True)  # noqa: T201 - what the command is for
+                return
+        except (OSError, HTTPException):
+            pass  # not listening yet
+        finally:
+            connection.close()
+        time.sleep(READY_AFTER)
