@@ -4,6 +4,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 from postgres import cluster
+from serving import serving, status, wait_until
+
+from tileserver.cli import main
+from tileserver.settings import shipped
 
 # How long an example takes says nothing on a machine that does other things too; timings live in the benchmarks.
 settings.register_profile("tileserver", deadline=None)
@@ -18,3 +22,14 @@ def postgres() -> Iterator[str]:
         return
     with cluster() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The origin of a server that shows the demo city."""
+    folder = tmp_path_factory.mktemp("demo")
+    places = ["--snapshots", str(folder / "snapshots"), "--layers", str(shipped("layers"))]
+    assert main(["demo", "--store", str(folder / "data"), *places]) == 0
+    with serving(str(folder / "data"), *places, "--styles", str(shipped("styles"))) as (_, origin):
+        wait_until(lambda: status(f"{origin}/health/ready") == 200)
+        yield origin

@@ -9,13 +9,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.staticfiles import StaticFiles
 
 from tileserver import catalog, downloads, errors, health, layers, styles, tiles, viewer
 from tileserver.answers import Guard
 from tileserver.downloads.spool import Spool
 from tileserver.revisions import Revisions
-from tileserver.settings import Settings, shipped
+from tileserver.settings import Settings
 from tileserver.snapshot import Live
 from tileserver.tiles.cache import TileCache
 
@@ -34,7 +33,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.live = Live(catalog.load(settings.layers), Revisions(settings.snapshots))
     for room in (tiles, layers, downloads, styles, health, viewer):
         app.include_router(room.router)
-    app.mount("/viewer", StaticFiles(directory=shipped("viewer"), follow_symlink=False))
     app.add_exception_handler(errors.TileserverError, errors.render)
     app.add_exception_handler(HTTPException, errors.render)
     app.add_exception_handler(Exception, errors.render)

@@ -107,9 +107,15 @@ def draw(snapshot: Snapshot, filter: Filter, address: Address, options: Options)
 
 
 def _reduced(snapshot: Snapshot, filter: Filter, content: Content) -> Drawn:
-    """Without attributes but the ids and counts; if that is not enough, without the last features."""
-    bare = replace(filter, properties=())
-    data, shown, keep = _write(snapshot, bare, content), content.total, len(content.geometry)
+    """Without attributes but the categories, which colours hang on; then without these; then without the last features."""
+    categories = tuple(
+        field.name for field in snapshot.layer.categories if filter.properties is None or field.name in filter.properties
+    )
+    colored, bare = replace(filter, properties=categories), replace(filter, properties=())
+    data = _write(snapshot, colored, content)
+    if len(data) > MOST_BYTES:
+        data = _write(snapshot, bare, content)
+    shown, keep = content.total, len(content.geometry)
     while len(data) > MOST_BYTES:
         keep = int(keep * 0.9 * MOST_BYTES / len(data))
         members, groups = content.members[:keep], max(keep - len(content.members), 0)

@@ -1,0 +1,237 @@
+"""The web map in a real browser, against a real server with the demo city, under the server's own content security policy."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+SOFTWARE_GRAPHICS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking"]
+PATIENCE = 60.0
+DOWNTOWN = "map=15/34.742/-92.28"
+INCIDENTS = "layers=police_incidents"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SOFTWARE_GRAPHICS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """One for all pages, so that they share what they have loaded."""
+    context = browser.new_context(viewport={"width": 1000, "height": 640}, locale="en-US")
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page that must say nothing on its console."""
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: said.append(f"error: {error}"))
+    yield page
+    page.close()
+    assert said == []
+
+
+def settle(page: Page) -> None:
+    """Waits until the map has drawn all it asked for.
+
+    The policy forbids the page to evaluate text, so the question is put from outside, again and again.
+    """
+    resting = """() => { const { map, ariaBusy } = document.querySelector('#map');
+        return Boolean(map?.loaded()) && !map.isMoving() && ariaBusy === 'false'; }"""
+    end = time.monotonic() + PATIENCE
+    while not page.evaluate(resting):
+        assert time.monotonic() < end, "the map does not come to rest"
+        page.wait_for_timeout(50)
+
+
+def keep(page: Page, field: str, *labels: str) -> None:
+    """Ticks values of a category of the police incidents."""
+    group = page.locator("[data-layer=police_incidents] details.field", has=page.get_by_text(field, exact=True))
+    if group.get_attribute("open") is None:
+        group.locator("summary").first.click()
+    for label in labels:
+        group.get_by_role("checkbox", name=label, exact=True).check()
+
+
+def drawn(page: Page, layer: str) -> list[dict[str, Any]]:
+    """The properties of the features of a layer that are on the map now."""
+    script = """(layer) => document.querySelector('#map').map.queryRenderedFeatures()
+        .filter((feature) => feature.source === layer).map((feature) => feature.properties)"""
+    features: list[dict[str, Any]] = page.evaluate(script, layer)
+    return features
+
+
+def answer(url: str) -> Any:
+    with urllib.request.urlopen(url) as response:
+        return json.load(response)
+
+
+def test_the_first_look_shows_the_city_and_says_how_many(page: Page, demo_server: str, tmp_path: Path) -> None:
+    page.goto(demo_server)
+    settle(page)
+    count = answer(f"{demo_server}/count/police_incidents?last=1y")["count"]
+    expect(page.locator("#sentence")).to_contain_text(f"{count:,}\u00a0police incidents")
+    assert drawn(page, "police_incidents")
+    assert drawn(page, "streets")
+    picture = page.screenshot(path=tmp_path / "viewer.png")
+    assert len(picture) > 20_000
+
+
+def test_a_category_filters_map_count_and_download_and_survives_a_reload(page: Page, demo_server: str) -> None:
+    page.goto(f"{demo_server}/?{INCIDENTS}&{DOWNTOWN}")
+    settle(page)
+    keep(page, "Offense", "Burglary", "Assault")
+    count = answer(f"{demo_server}/count/police_incidents?offense=BURGLARY&offense=ASSAULT")["count"]
+    expect(page.locator("#sentence")).to_contain_text(f"{count:,}\u00a0police incidents")
+    for _ in range(2):
+        kept = "police_incidents.offense=BURGLARY&police_incidents.offense=ASSAULT"
+        assert page.url == f"{demo_server}/?{INCIDENTS}&{kept}&{DOWNTOWN}"
+        settle(page)
+        assert {feature["offense"] for feature in drawn(page, "police_incidents")} == {"BURGLARY", "ASSAULT"}
+        csv = page.locator("[data-layer=police_incidents]").get_by_role("link", name="CSV")
+        assert csv.get_attribute("href") == f"{demo_server}/downloads/police_incidents.csv?offense=BURGLARY&offense=ASSAULT"
+        page.reload()
+
+
+def test_back_and_forward_walk_through_the_filters(page: Page, demo_server: str) -> None:
+    page.goto(f"{demo_server}/?{INCIDENTS}&{DOWNTOWN}")
+    everything = page.get_by_role("radio", name="All dates")
+    expect(everything).to_be_checked()
+    page.get_by_text("Last 30 days").click()
+    page.get_by_label("From").fill("2024-03-01")
+    expect(page).to_have_url(f"{demo_server}/?{INCIDENTS}&datetime=2024-03-01/..&{DOWNTOWN}")
+    page.go_back()
+    expect(page.get_by_role("radio", name="Last 30 days")).to_be_checked()
+    page.go_back()
+    expect(everything).to_be_checked()
+    page.go_forward()
+    page.go_forward()
+    expect(page.get_by_label("From")).to_have_value("2024-03-01")
+
+
+def test_a_filter_that_overtakes_its_tiles_wins(page: Page, demo_server: str) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/police_incidents/*/*/*.mvt?offense=BURGLARY*", hold)
+    page.goto(f"{demo_server}/?{INCIDENTS}&police_incidents.offense=BURGLARY&{DOWNTOWN}")
+    end = time.monotonic() + PATIENCE
+    while not held and time.monotonic() < end:
+        page.wait_for_timeout(50)
+    keep(page, "Offense", "Assault")
+    page.get_by_role("checkbox", name="Burglary", exact=True).uncheck()
+    page.wait_for_timeout(1_000)
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(500)
+    settle(page)
+    assert {feature["offense"] for feature in drawn(page, "police_incidents")} == {"ASSAULT"}
+
+
+def test_a_click_tells_what_lies_there_and_zooms_in(page: Page, demo_server: str) -> None:
+    page.goto(f"{demo_server}/?{INCIDENTS}&map=11/34.742/-92.28")
+    settle(page)
+    script = """() => { const { map } = document.querySelector('#map');
+        const [largest] = map.queryRenderedFeatures().filter(({ properties }) => properties.cluster)
+            .sort((one, other) => other.properties.point_count - one.properties.point_count);
+        return map.project(largest.geometry.coordinates); }"""
+    place = page.evaluate(script)
+    box = page.locator("#map").bounding_box()
+    assert box
+    page.mouse.click(box["x"] + place["x"], box["y"] + place["y"])
+    popup = page.locator(".popup")
+    expect(popup).to_contain_text("reports here")
+    popup.get_by_role("button", name="Zoom in").click()
+    expect(popup).to_have_count(0)
+    settle(page)
+    assert page.evaluate("document.querySelector('#map').map.getZoom()") == pytest.approx(13, abs=0.01)
+
+
+def test_the_middle_of_the_map_is_read_by_keyboard(page: Page, demo_server: str) -> None:
+    page.goto(f"{demo_server}/?layers=wards&{DOWNTOWN}")
+    settle(page)
+    page.locator(".maplibregl-canvas").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".popup")).to_contain_text("Ward")
+    page.keyboard.press("Escape")
+
+
+def test_markup_in_an_attribute_is_shown_as_text(page: Page, demo_server: str) -> None:
+    page.goto(demo_server)
+    settle(page)
+    script = """async (evil) => {
+        const { popupContent } = await import('/viewer/popup.js');
+        const { speak } = await import('/viewer/words.js');
+        const field = { name: 'note', role: 'attribute', type: 'text', title: evil };
+        const layer = { id: 'notes', kind: 'places', title: evil, fields: [field] };
+        const content = popupContent([{ layer, properties: { id: 1, note: evil } }], { words: speak('en'), legends: {} });
+        document.body.append(content);
+        return [content.querySelectorAll('img, script, b').length, content.textContent];
+    }"""
+    evil = "<img src=x onerror=alert(1)><script>alert(1)</script><b>bold</b>"
+    elements, text = page.evaluate(script, evil)
+    assert elements == 0
+    assert text.count(evil) == 3
+
+
+def test_a_server_that_is_away_is_waited_for(browser: Browser, demo_server: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{demo_server}/?{INCIDENTS}&{DOWNTOWN}")
+    settle(page)
+    page.context.set_offline(True)
+    page.get_by_text("Last 30 days").click()
+    expect(page.locator("#status")).to_have_text("The server did not answer; trying again.")
+    page.context.set_offline(False)
+    expect(page.locator("#status")).to_be_hidden(timeout=PATIENCE * 1_000)
+    count = answer(f"{demo_server}/count/police_incidents?last=30d")["count"]
+    expect(page.locator("#sentence")).to_contain_text(f"{count:,}\u00a0police incidents")
+    page.close()
+
+
+def test_what_the_server_refuses_is_told_in_its_words(browser: Browser, demo_server: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{demo_server}/?{INCIDENTS}&datetime=yesterday")
+    expect(page.locator("#status")).to_contain_text("datetime takes a date")
+    expect(page.locator("#sentence")).to_be_empty()
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 640), (390, 844)])
+def test_a_phone_shows_map_and_sheet_without_sideways_scrolling(page: Page, demo_server: str, width: int, height: int) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(f"{demo_server}/?layers=police_incidents,schools&lang=es")
+    settle(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    button = page.get_by_role("button", name="Capas y filtros")
+    expect(page.get_by_label("Desde")).to_be_hidden()
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Desde")).to_be_visible()
+    assert page.evaluate("document.querySelector('#choices').scrollWidth <= document.querySelector('#choices').clientWidth")
+
+
+def test_spanish_is_spoken_throughout(page: Page, demo_server: str) -> None:
+    page.goto(f"{demo_server}/?{INCIDENTS}&{DOWNTOWN}")
+    page.get_by_role("link", name="Español").click()
+    expect(page).to_have_url(f"{demo_server}/?{INCIDENTS}&{DOWNTOWN}&lang=es")
+    expect(page.locator("html")).to_have_attribute("lang", "es")
+    expect(page.locator("#sentence")).to_contain_text("incidentes policiales")
+    expect(page.get_by_role("link", name="English")).to_be_visible()

@@ -1,0 +1,246 @@
+// The map: holds exactly the chosen layers, under their filters, tells where it looks, and what lies at a place.
+
+import { AttributionControl, MapLibreMap, NavigationControl, Popup, ScaleControl } from './vendor/maplibre-gl/maplibre-gl.mjs';
+
+import { detail, Refusal, withQuery } from './api.js';
+import { popupContent } from './popup.js';
+import { filterQuery, indicators } from './state.js';
+
+const REACH = 6;
+const MOST_AT_A_PLACE = 25;
+const WAITS = [2_000, 4_000, 8_000, 15_000, 30_000];
+
+export class CityMap {
+  /**
+   * @param {HTMLElement} container its property `map` becomes MapLibre's own object, for scripts and tests
+   * @param {object} context layers, style, legends, words; and whom to tell: moved, trouble, busy, refused, tell
+   * @throws {Error} named GPUInitializationError where the browser has no WebGL 2
+   */
+  constructor(container, state, context) {
+    this.context = context;
+    this.layers = new Map(context.layers.map((layer) => [layer.id, layer]));
+    this.state = state;
+    this.failures = new Map();
+    this.renewed = new Set();
+    this.overtaken = new Set();
+    this.map = container.map = new MapLibreMap({
+      container,
+      style: this.shownStyle(),
+      ...startingView(state.view, context.layers),
+      attributionControl: false,
+      dragRotate: false,
+      touchPitch: false,
+      maxPitch: 0,
+      locale: { ...context.words.locale, 'Map.Title': context.words.map },
+    });
+    this.ready = this.map.once('style.load');
+    this.seen = this.view();
+    this.map.touchZoomRotate.disableRotation();
+    this.map.keyboard.disableRotation();
+    this.addControls(container);
+    this.listen(container);
+  }
+
+  addControls(container) {
+    const { tag } = this.context.words;
+    this.map.addControl(new NavigationControl({ showCompass: false }), 'top-right');
+    this.map.addControl(new AttributionControl({ compact: container.clientWidth < 640 }), 'bottom-right');
+    this.map.addControl(new ScaleControl({ unit: /^en(-US)?$|-US$/.test(tag) ? 'imperial' : 'metric' }), 'bottom-left');
+  }
+
+  listen(container) {
+    const { map, context } = this;
+    map.on('moveend', () => this.moved());
+    map.on('dataloading', () => context.busy(true));
+    map.on('idle', () => context.busy(false));
+    map.on('sourcedata', (event) => {
+      this.recovered(event);
+      this.caughtUp(event);
+    });
+    map.on('error', (event) => this.failed(event));
+    map.on('click', (event) => this.open(event.point));
+    map.on('mousemove', (event) => this.point(event.point));
+    map.getCanvas().addEventListener('keydown', (event) => {
+      if (event.key !== 'Enter') return;
+      event.preventDefault(); // else the same key would press the button that the popup gives the focus to
+      this.openMiddle();
+    });
+    container.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape') this.close();
+    });
+  }
+
+  /** A map that only changed its size looks where it did. */
+  moved() {
+    const view = this.view();
+    if (JSON.stringify(view) === JSON.stringify(this.seen)) return;
+    this.seen = view;
+    this.context.moved(view);
+  }
+
+  view() {
+    const { lng, lat } = this.map.getCenter();
+    return { zoom: this.map.getZoom(), latitude: lat, longitude: lng };
+  }
+
+  look({ zoom, latitude, longitude }) {
+    this.map.jumpTo({ zoom, center: [longitude, latitude] });
+  }
+
+  /** Brings the map to a state's layers and filters. */
+  async show(state) {
+    await this.ready;
+    const before = this.state;
+    this.state = state;
+    for (const layer of this.context.layers) {
+      const isThere = Boolean(this.map.getSource(layer.id));
+      if (this.isShown(layer) !== isThere) isThere ? this.remove(layer.id) : this.add(layer.id);
+      else if (isThere && filterQuery(before, layer) !== filterQuery(state, layer)) this.renew(layer.id);
+    }
+    this.popup?.remove();
+  }
+
+  add(id) {
+    const { layers } = this.context.style;
+    this.map.addSource(id, this.source(id));
+    for (const [index, layer] of layers.entries()) {
+      if (layer.source !== id) continue;
+      const above = layers.slice(index + 1).find((each) => this.map.getLayer(each.id));
+      this.map.addLayer(layer, above?.id);
+    }
+  }
+
+  remove(id) {
+    for (const layer of this.context.style.layers) if (layer.source === id) this.map.removeLayer(layer.id);
+    this.map.removeSource(id);
+    this.forgive(id);
+    this.renewed.delete(id);
+    this.overtaken.delete(id);
+  }
+
+  /** Asks for a source's tiles anew, under the filter of now; the old ones stay until then. */
+  renew(id) {
+    this.renewed.add(id);
+    this.map.getSource(id).setUrl(this.source(id).url);
+  }
+
+  /**
+   * A tile that was still on its way when its source changed stays as it was under the old filter (maplibre-gl-js issue 6251):
+   * once such a source has come to rest, it is asked again.
+   */
+  caughtUp({ sourceId, sourceDataType, isSourceLoaded }) {
+    if (sourceDataType === 'metadata' && this.renewed.delete(sourceId) && !isSourceLoaded) this.overtaken.add(sourceId);
+    else if (isSourceLoaded && this.overtaken.delete(sourceId)) this.map.refreshTiles(sourceId);
+  }
+
+  isShown(layer) {
+    return layer.basemap || this.state.layers.includes(layer.id);
+  }
+
+  source(id) {
+    const source = this.context.style.sources[id];
+    return { ...source, url: withQuery(source.url, filterQuery(this.state, this.layers.get(id))) };
+  }
+
+  shownStyle() {
+    const { style, layers } = this.context;
+    const shown = layers.filter((layer) => this.isShown(layer)).map(({ id }) => id);
+    return {
+      ...style,
+      sources: Object.fromEntries(shown.map((id) => [id, this.source(id)])),
+      layers: style.layers.filter(({ source }) => !source || shown.includes(source)),
+    };
+  }
+
+  /** What is shown around a point of the canvas, each once, the nearest first, areas last. */
+  at(point, reach = REACH) {
+    const { x, y } = point;
+    const layers = this.map.getLayersOrder().filter((id) => this.state.layers.includes(this.map.getLayer(id).source));
+    const found = new Map();
+    for (const feature of this.map.queryRenderedFeatures([[x - reach, y - reach], [x + reach, y + reach]], { layers })) {
+      const { source, geometry, properties } = feature;
+      const layer = this.layers.get(source);
+      const place = geometry.type === 'Point' ? geometry.coordinates : null;
+      const distance = place ? distanceBetween(this.map.project(place), point) : layer.kind === 'areas' ? 2 * reach : reach;
+      found.set(`${source} ${properties.id ?? geometry.coordinates}`, { layer, properties, place, distance });
+    }
+    return [...found.values()].sort((one, other) => one.distance - other.distance).slice(0, MOST_AT_A_PLACE);
+  }
+
+  point(point) {
+    const onFeature = this.at(point, 2).some(({ layer }) => layer.kind !== 'areas');
+    this.map.getCanvas().style.cursor = onFeature ? 'pointer' : '';
+  }
+
+  openMiddle() {
+    const { clientWidth, clientHeight } = this.map.getCanvas();
+    if (!this.open({ x: clientWidth / 2, y: clientHeight / 2 }, 3 * REACH)) this.context.tell(this.context.words.emptyMiddle);
+  }
+
+  /** Opens a popup for what lies at a point; false if there is nothing. */
+  open(point, reach) {
+    const found = this.at(point, reach);
+    if (!found.length) return false;
+    const place = found[0].place ?? this.map.unproject([point.x, point.y]);
+    const zoomIn = () => {
+      this.close();
+      this.map.easeTo({ center: place, zoom: this.map.getZoom() + 2 });
+    };
+    this.popup?.remove();
+    this.popup = new Popup({ maxWidth: 'min(20rem, 85vw)', offset: 6 })
+      .setLngLat(place)
+      .setDOMContent(popupContent(found, { ...this.context, zoomIn }))
+      .addTo(this.map);
+    return true;
+  }
+
+  close() {
+    this.popup?.remove();
+    this.map.getCanvas().focus();
+  }
+
+  /** A source that fails is asked again, less and less often; a refusal is told and left. */
+  async failed({ error, sourceId, tile }) {
+    if (!sourceId) throw error;
+    if (tile) delete tile.actor; // MapLibre 6.17 would otherwise wait for ever for the answer that failed
+    if (error.status >= 400 && error.status < 500) {
+      this.context.refused(new Refusal(await detail(new Response(error.body, { status: error.status }))));
+      return;
+    }
+    this.context.trouble(true);
+    const failure = this.failures.get(sourceId) ?? { times: 0, timer: null };
+    failure.isOfTile = Boolean(tile);
+    this.failures.set(sourceId, failure);
+    failure.timer ??= setTimeout(() => this.askAgain(sourceId, failure), WAITS[Math.min(failure.times, WAITS.length - 1)]);
+  }
+
+  askAgain(sourceId, failure) {
+    failure.timer = null;
+    failure.times += 1;
+    this.renew(sourceId);
+  }
+
+  recovered({ sourceId, isSourceLoaded, tile }) {
+    const failure = this.failures.get(sourceId);
+    if (failure?.times && !failure.timer && isSourceLoaded && (tile || !failure.isOfTile)) this.forgive(sourceId);
+  }
+
+  forgive(sourceId) {
+    clearTimeout(this.failures.get(sourceId)?.timer);
+    if (this.failures.delete(sourceId) && !this.failures.size) this.context.trouble(false);
+  }
+}
+
+function distanceBetween(one, other) {
+  return Math.hypot(one.x - other.x, one.y - other.y);
+}
+
+/** The view that was asked for, or else all that there is to see. */
+function startingView(view, layers) {
+  if (view) return { zoom: view.zoom, center: [view.longitude, view.latitude] };
+  const extents = indicators(layers).flatMap(({ extent }) => (extent ? [extent] : []));
+  if (!extents.length) return { zoom: 1, center: [0, 0] };
+  const [wests, souths, easts, norths] = [0, 1, 2, 3].map((side) => extents.map((extent) => extent[side]));
+  const bounds = [Math.min(...wests), Math.min(...souths), Math.max(...easts), Math.max(...norths)];
+  return { bounds, fitBoundsOptions: { padding: 24, maxZoom: 15 } };
+}

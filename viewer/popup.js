@@ -1,0 +1,83 @@
+// What a feature of the map says when it is asked: text only, whatever its attributes hold.
+
+import { element } from './element.js';
+import { colorOf, swatch } from './legend.js';
+import { fieldTitle, valueLabel } from './words.js';
+
+/**
+ * The content of a popup for the features at one place, one of them at a time.
+ *
+ * @param {{layer: object, properties: object}[]} found at least one, the topmost first
+ * @param {{words: object, legends: object, zoomIn: () => void}} context
+ */
+export function popupContent(found, context) {
+  const { words } = context;
+  const shown = element('div');
+  const content = element('div', { class: 'popup' }, shown);
+  let index = 0;
+  const show = () => shown.replaceChildren(description(found[index], context));
+  if (found.length > 1) {
+    const position = element('span', { 'aria-live': 'polite' });
+    const turn = (step) => () => {
+      index = (index + step + found.length) % found.length;
+      position.textContent = words.position(words.number(index + 1), words.number(found.length));
+      show();
+    };
+    const pager = element('div', { class: 'pager' }, button(words.previous, turn(-1)), position, button(words.next, turn(1)));
+    turn(0)();
+    content.append(pager);
+  }
+  show();
+  return content;
+}
+
+function button(label, act) {
+  const made = element('button', { type: 'button' }, label);
+  made.addEventListener('click', act);
+  return made;
+}
+
+function description(feature, context) {
+  return feature.properties.cluster ? aggregate(feature, context) : row(feature, context);
+}
+
+function aggregate({ layer, properties }, { words, legends, zoomIn }) {
+  const facts = [];
+  for (const field of layer.fields) {
+    const value = properties[field.name];
+    if (field.role === 'category' && value !== undefined) facts.push([field, words.mostly(valueLabel(field, value, words)), value]);
+    const sum = properties[`sum_${field.name}`];
+    if (sum !== undefined) facts.push([field, words.inTotal(words.amount(sum, field.unit))]);
+  }
+  const count = words.number(properties.point_count);
+  const made = section(words.here[layer.kind](count), words.title(layer), facts, legends[layer.id]);
+  made.append(button(words.zoomIn, zoomIn));
+  return made;
+}
+
+function row({ layer, properties }, { words, legends }) {
+  const facts = [];
+  for (const field of layer.fields) {
+    const value = properties[field.role === 'id' ? 'id' : field.name];
+    if (value !== undefined && value !== '') facts.push([field, valueText(layer, field, value, words), value]);
+  }
+  return section(words.title(layer), '', facts, legends[layer.id]);
+}
+
+function valueText(layer, field, value, words) {
+  if (field.role === 'category') return valueLabel(field, value, words);
+  if (field.type === 'datetime') return words.moment(value, layer.timezone);
+  if (typeof value === 'number' && field.role !== 'id') return words.amount(value, field.unit);
+  return String(value);
+}
+
+function section(title, subtitle, facts, legend) {
+  const list = element('dl');
+  for (const [field, text, value] of facts) {
+    const color = field.role === 'category' ? colorOf(legend, field.name, value) : null;
+    const mark = color ? [swatch(legend.shape, color)] : [];
+    list.append(element('dt', {}, fieldTitle(field)), element('dd', {}, ...mark, text));
+  }
+  const below = subtitle ? [element('p', {}, subtitle)] : [];
+  return element('section', {}, element('h2', {}, title), ...below, list);
+}

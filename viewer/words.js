@@ -1,0 +1,162 @@
+// Everything the viewer says, in English and Spanish; numbers and dates through Intl.
+
+const WORDS = {
+  en: {
+    page: 'City map',
+    otherLanguage: 'Español',
+    skip: 'Skip to the map',
+    map: 'Map. The arrow keys move it, plus and minus zoom, Enter tells what is in the middle.',
+    sheet: 'Layers and filters',
+    when: 'When',
+    periods: { '': 'All dates', '30d': 'Last 30 days', '1y': 'Last 12 months', ytd: 'This year' },
+    from: 'From',
+    to: 'To',
+    kinds: { events: 'Events', places: 'Places', areas: 'Areas', shapes: 'Lots and lines' },
+    keepAll: 'Show all',
+    hint: 'Tick to show only these.',
+    others: 'Other',
+    none: 'Not given',
+    more: (count) => `${count} more`,
+    larger: 'A larger dot stands for more of them.',
+    squares: 'From afar, a square stands for all in it.',
+    download: 'Download',
+    withoutPosition: (count, n) => (n === 1 ? '1 of them has no position and is not on the map.' : `${count} of them have no position and are not on the map.`),
+    completeThrough: (date) => `Complete through ${date}.`,
+    source: (attribution, license) => `Source: ${[attribution, license].filter(Boolean).join(', ')}.`,
+    nothing: 'No layer is chosen.',
+    found: (count, title, n) => (n === 1 ? `1 of ${lower(title)}` : `${count}\u00a0${lower(title)}`),
+    sentence: (found, range) => `${found}${range}.`,
+    range: (from, to) => `, from ${from} to ${to}`,
+    here: {
+      events: (count) => `${count} reports here`,
+      places: (count) => `${count} places here`,
+      areas: (count) => `${count} areas here`,
+      shapes: (count) => `${count} of them here`,
+    },
+    mostly: (value) => `mostly ${value}`,
+    inTotal: (value) => `${value} in total`,
+    zoomIn: 'Zoom in',
+    next: 'Next',
+    previous: 'Previous',
+    position: (index, total) => `${index} of ${total}`,
+    emptyMiddle: 'Nothing of what is shown lies in the middle of the map.',
+    loading: 'Loading …',
+    trouble: 'The server did not answer; trying again.',
+    refused: (detail) => `The server could not answer this: ${detail}`,
+    empty: 'The server has no layers yet.',
+    noGraphics: 'This browser cannot draw the map: it has no WebGL 2. Counts and downloads work.',
+    locale: {},
+  },
+  es: {
+    page: 'Mapa de la ciudad',
+    otherLanguage: 'English',
+    skip: 'Ir al mapa',
+    map: 'Mapa. Las flechas lo mueven, más y menos acercan y alejan, Intro dice qué hay en el centro.',
+    sheet: 'Capas y filtros',
+    when: 'Cuándo',
+    periods: { '': 'Todas las fechas', '30d': 'Últimos 30 días', '1y': 'Últimos 12 meses', ytd: 'Este año' },
+    from: 'Desde',
+    to: 'Hasta',
+    kinds: { events: 'Sucesos', places: 'Lugares', areas: 'Zonas', shapes: 'Parcelas y líneas' },
+    keepAll: 'Mostrar todo',
+    hint: 'Marque para mostrar solo estos.',
+    others: 'Otros',
+    none: 'Sin dato',
+    more: (count) => `${count} más`,
+    larger: 'Un punto mayor representa más de ellos.',
+    squares: 'De lejos, un cuadro representa todo lo que contiene.',
+    download: 'Descargar',
+    withoutPosition: (count, n) => (n === 1 ? '1 de ellos no tiene posición y no está en el mapa.' : `${count} de ellos no tienen posición y no están en el mapa.`),
+    completeThrough: (date) => `Completo hasta el ${date}.`,
+    source: (attribution, license) => `Fuente: ${[attribution, license].filter(Boolean).join(', ')}.`,
+    nothing: 'No se eligió ninguna capa.',
+    found: (count, title, n) => (n === 1 ? `1 de ${lower(title)}` : `${count}\u00a0${lower(title)}`),
+    sentence: (found, range) => `${found}${range}.`,
+    range: (from, to) => `, del ${from} al ${to}`,
+    here: {
+      events: (count) => `${count} reportes aquí`,
+      places: (count) => `${count} lugares aquí`,
+      areas: (count) => `${count} zonas aquí`,
+      shapes: (count) => `${count} de ellos aquí`,
+    },
+    mostly: (value) => `sobre todo ${value}`,
+    inTotal: (value) => `${value} en total`,
+    zoomIn: 'Acercar',
+    next: 'Siguiente',
+    previous: 'Anterior',
+    position: (index, total) => `${index} de ${total}`,
+    emptyMiddle: 'Nada de lo que se muestra está en el centro del mapa.',
+    loading: 'Cargando …',
+    trouble: 'El servidor no respondió; se intenta de nuevo.',
+    refused: (detail) => `El servidor no pudo responder a esto: ${detail}`,
+    empty: 'El servidor aún no tiene capas.',
+    noGraphics: 'Este navegador no puede dibujar el mapa: no tiene WebGL 2. Los recuentos y las descargas funcionan.',
+    locale: {
+      'AttributionControl.ToggleAttribution': 'Mostrar u ocultar las fuentes',
+      'Map.Title': 'Mapa',
+      'NavigationControl.ZoomIn': 'Acercar',
+      'NavigationControl.ZoomOut': 'Alejar',
+      'Popup.Close': 'Cerrar',
+      'ScaleControl.Feet': 'ft',
+      'ScaleControl.Meters': 'm',
+      'ScaleControl.Kilometers': 'km',
+      'ScaleControl.Miles': 'mi',
+    },
+  },
+};
+
+/** "Police incidents" inside a sentence is "police incidents", "EMS calls" stays as it is. */
+function lower(title) {
+  return /^\p{Lu}\p{Ll}/u.test(title) ? title[0].toLowerCase() + title.slice(1) : title;
+}
+
+/** The words of one language, and how it writes numbers, dates and names. */
+export function speak(asked, preferred = ['en']) {
+  const language = [asked, ...preferred].map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in WORDS) ?? 'en';
+  const tag = preferred.find((each) => each.toLowerCase().startsWith(language)) ?? language;
+  const numbers = new Intl.NumberFormat(tag);
+  return {
+    ...WORDS[language],
+    language,
+    tag,
+    otherLanguageTag: language === 'en' ? 'es' : 'en',
+    number: (value) => numbers.format(value),
+    amount: (value, unit) => amount(tag, value, unit),
+    list: (texts) => new Intl.ListFormat(tag, { type: 'conjunction' }).format(texts),
+    day: (moment, timeZone) => unbroken(new Intl.DateTimeFormat(tag, { dateStyle: 'long', timeZone }).format(moment)),
+    moment: (text, timeZone) => momentText(tag, text, timeZone),
+    title: (layer) => layer.translations?.[language]?.title ?? layer.title,
+    description: (layer) => layer.translations?.[language]?.description ?? layer.description,
+  };
+}
+
+/** A date that no line break takes apart. */
+function unbroken(text) {
+  return text.replaceAll(' ', '\u00a0');
+}
+
+function amount(tag, value, unit) {
+  if (/^[A-Z]{3}$/.test(unit ?? '')) {
+    return new Intl.NumberFormat(tag, { style: 'currency', currency: unit, maximumFractionDigits: 0 }).format(value);
+  }
+  return `${new Intl.NumberFormat(tag).format(value)}${unit ? ` ${unit}` : ''}`;
+}
+
+/** A time on the layer's own clock; midnight stands for a day without an hour. */
+function momentText(tag, text, timeZone) {
+  const moment = new Date(text);
+  if (Number.isNaN(moment.valueOf())) return text;
+  const hour = /T00:00(:00)?([-+Z]|$)/.test(text) ? {} : { timeStyle: 'short' };
+  return new Intl.DateTimeFormat(tag, { dateStyle: 'long', ...hour, timeZone }).format(moment);
+}
+
+/** "occurred_at" → "Occurred at": what a field is called when its layer file gives it no title. */
+export function fieldTitle(field) {
+  const text = (field.title || field.name).replace(/_/g, ' ');
+  return text[0].toUpperCase() + text.slice(1);
+}
+
+export function valueLabel(field, value, words) {
+  if (value === '' || value === null || value === undefined) return words.none;
+  return field.values?.find((each) => each.value === value)?.label || String(value);
+}
