@@ -297,13 +297,13 @@ def test_a_damaged_snapshot_is_recognised(tmp_path: Path) -> None:
 
 
 def test_a_tile_over_the_limit_loses_attributes_before_features(tmp_path: Path) -> None:
-    made = [Row(id, FIRST_DAY, None, None, None, f"{id}" * 100, (-92.3 + id / 1e6, 34.7)) for id in range(cells.BUDGET)]
+    made = [Row(id, FIRST_DAY, "FIRE", None, None, f"{id}" * 100, (-92.3 + id / 1e6, 34.7)) for id in range(cells.BUDGET)]
     snapshot = snapshot_of(REPORTS, tmp_path, batch(made))
     drawn = draw(snapshot, Filter(), Address(0, 0, 0), Options())
     assert drawn.dropped == "attributes"
     assert drawn.shown == drawn.total == len(made)
     assert len(drawn.data) <= 500_000
-    assert all(set(feature["properties"]) == {"id"} for feature in decoded(drawn.data))
+    assert all(set(feature["properties"]) == {"id", "kind"} for feature in decoded(drawn.data))
     with pytest.raises(BadRequest, match="500 kB"):
         draw(snapshot, Filter(), Address(0, 0, 0), Options(aggregate="never"))
 

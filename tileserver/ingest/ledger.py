@@ -1,0 +1,134 @@
+"""What became of every row that was read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from tileserver.catalog import Layer
+from tileserver.errors import IngestError
+from tileserver.ingest.clean import Cleaned
+from tileserver.ingest.rows import Rows
+from tileserver.privacy import Admitted
+from tileserver.stores.store import Published
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """`read == published + unchanged + superseded + excluded + rejected`, to the row."""
+
+    read: int
+    published: int
+    """New rows, and rows that differ from what the store had."""
+    unchanged: int
+    superseded: int
+    """Rows whose id came again later: the last one counts."""
+    excluded: int
+    """Rows that the layer's `[privacy] include` holds back."""
+    rejected: int
+    removed: int
+    """Rows of the store that the files do not hold, with `replace`."""
+    repaired: int
+    """Rows whose geometry was invalid and is mended."""
+    blanked: Mapping[str, int]
+    """Field → rows that lost a value in it, since it could not be read; "position" for one."""
+    reasons: Mapping[str, int]
+    """Why rows are rejected → how many."""
+    withheld: Mapping[str, Mapping[str, int]]
+    """Field with `include` → value that is not listed → excluded rows that have it; "" for none."""
+    files: Mapping[str, int]
+    """File → rows read from it."""
+
+    def in_words(self) -> str:
+        """A paragraph for a person."""
+        files = next(iter(self.files), "no file") if len(self.files) < 2 else f"{len(self.files):,} files"
+        parts = [f"{self.published:,} published", f"{self.unchanged:,} unchanged"]
+        parts += [f"{count:,} {name}" for name in ("superseded", "excluded", "rejected") if (count := getattr(self, name))]
+        sentences = [f"{_counted(self.read, 'row')} read from {files}: {', '.join(parts)}."]
+        if self.removed:
+            sentences.append(f"Removed, since the files no longer hold them: {_counted(self.removed, 'row')}.")
+        if self.repaired:
+            sentences.append(f"Repaired: {_counted(self.repaired, 'invalid outline')}.")
+        if self.blanked:
+            sentences.append(f"Left out, since they could not be read: values of {_list(self.blanked)}.")
+        if self.reasons:
+            sentences.append(f"Rejected: {_list(self.reasons)}.")
+        sentences += [f"Withheld by {name}: {_list(values)}." for name, values in self.withheld.items()]
+        return " ".join(sentences)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, to be written as JSON."""
+        return asdict(self)
+
+
+_LISTED = 10
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _list(counts: Mapping[str, int]) -> str:
+    """The most frequent first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    texts = [f"{name or 'no value'} ({count:,})" for name, count in ordered[:_LISTED]]
+    return ", ".join([*texts, f"and {len(ordered) - _LISTED:,} more"] if len(ordered) > _LISTED else texts)
+
+
+@dataclass
+class Tally:
+    """A ledger while rows are being read."""
+
+    read: int = 0
+    excluded: int = 0
+    rejected: int = 0
+    repaired: int = 0
+    blanked: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    withheld: dict[str, Counter[str]] = field(default_factory=dict)
+    files: Counter[str] = field(default_factory=Counter)
+
+    def add(self, layer: Layer, rows: Rows, cleaned: Cleaned, admitted: Admitted) -> None:
+        count = len(rows.lines) + len(rows.faults)
+        self.read += count
+        self.files[rows.source] += count
+        self.excluded += int(admitted.withheld.sum())
+        self.rejected += len(cleaned.rejected)
+        self.repaired += cleaned.repaired
+        self.blanked.update(cleaned.blanked)
+        self.reasons.update(reason for _, reason in cleaned.rejected)
+        held_back = cleaned.batch.filter(pa.array(admitted.withheld))
+        for name, listed in layer.privacy.include.items():
+            values = held_back.column(name).to_pylist()
+            self.withheld.setdefault(name, Counter()).update(value or "" for value in values if value not in listed)
+
+    def close(self, published: Published) -> Ledger:
+        """The ledger, with what the store says.
+
+        Raises:
+            IngestError: the sums differ: a row was lost or counted twice.
+        """
+        stored = published.published + published.unchanged + published.superseded
+        if self.read != stored + self.excluded + self.rejected:
+            raise IngestError(
+                f"the ledger does not add up: {self.read:,} rows read, but {stored:,} stored, {self.excluded:,} excluded "
+                f"and {self.rejected:,} rejected; this is a fault of the program"
+            )
+        return Ledger(
+            read=self.read,
+            published=published.published,
+            unchanged=published.unchanged,
+            superseded=published.superseded,
+            excluded=self.excluded,
+            rejected=self.rejected,
+            removed=published.removed,
+            repaired=self.repaired,
+            blanked=dict(self.blanked),
+            reasons=dict(self.reasons),
+            withheld={name: dict(values) for name, values in self.withheld.items() if values},
+            files=dict(self.files),
+        )

@@ -1,0 +1,55 @@
+"""Rows as a file holds them: what readers give and `clean` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+BATCH = 50_000
+"""Rows that are in memory at a time, of a file that can be read in parts."""
+
+Texts: TypeAlias = "pa.Array[Any]"
+"""A column as written: pa.string(), null where the file has no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """n rows of one file."""
+
+    source: str
+    """What the ledger and the rejects call the file."""
+    lines: NDArray[np.int64]
+    """Shape (n,): where each row begins, counted from 1: its line in a text file, its number among GeoJSON features."""
+    fields: Mapping[str, Texts]
+    """Field → column, shape (n,) each. A field that the file does not have is absent."""
+    position: XY | Shapes | None
+    """None: the file has no positions."""
+    faults: tuple[tuple[int, str], ...]
+    """(line, reason) of records that are no rows; they are not among the n."""
+    end: int
+    """How far into the file these rows reach, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class XY:
+    """Positions in two columns."""
+
+    x: Texts
+    y: Texts
+    crs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """Positions as geometries."""
+
+    shapes: NDArray[np.object_]
+    """Shape (n,): shapely geometries; None where there is none, or where it cannot be read."""
+    unreadable: NDArray[np.bool_]
+    """Shape (n,): where something stands that cannot be read as a geometry."""
+    crs: str
