@@ -357,12 +357,6 @@ def test_a_store_that_fails_leaves_the_old_rejects(tmp_path: Path) -> None:
     assert not (tmp_path / ".rejects.csv.new").exists()
 
 
-@pytest.mark.parametrize("format", ["%Q", "%Y %Y", "abc%"])
-def test_a_format_of_dates_that_cannot_be_read_is_named(format: str, tmp_path: Path) -> None:
-    with pytest.raises(IngestError, match=f'ingest.dates: "{format}" is not a format of dates'):
-        bring(tmp_path, layer_of(STOPS, ingest={"dates": [format]}), HEADER)
-
-
 # Sources
 
 

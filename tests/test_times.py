@@ -46,6 +46,15 @@ def test_texts_are_rfc_3339_and_read_back(instants: list[int], zone: ZoneInfo) -
     assert texts == [times.to_text(instant, zone) for instant in instants]
 
 
+def test_a_date_far_off_costs_its_own_decade_only() -> None:
+    zone = ZoneInfo("America/Chicago")
+    moments = [datetime(1901, 7, 1, tzinfo=UTC), datetime(2024, 7, 1, tzinfo=UTC), datetime(9900, 7, 1, tzinfo=UTC)]
+    instants = np.array([times.to_instant(moment) for moment in moments])
+    assert len(times._changes(zone.key, times._decades(instants))[0]) < 100
+    assert times.to_texts(instants, zone).tolist() == [moment.astimezone(zone).isoformat() for moment in moments]
+    assert times.from_wall(times.to_wall(instants, zone), zone).tolist() == instants.tolist()
+
+
 def test_a_missing_instant_stays_missing() -> None:
     zone = ZoneInfo("America/Chicago")
     missing = np.array([times.NO_TIME, 0], np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -125,10 +125,26 @@ class Tiles(Table):
 class Privacy(Table):
     """What a row may show; see `tileserver.privacy`."""
 
-    snap_meters: float | None = Key(default=None, gt=0, le=100_000)
+    snap_meters: float | None = Key(default=None, ge=1, le=100_000)
     include: Mapping[str, tuple[str, ...]] = Key(default_factory=dict)
     address: Literal["block"] | None = None
     time: Literal["hour", "day"] | None = None
+
+
+def _date_format(text: str) -> str:
+    try:
+        datetime.strptime(datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC).strftime(text), text)
+    except (ValueError, re.error):
+        raise ValueError(f'"{text}" is not a format of dates; write one such as "%m/%d/%Y %H:%M"') from None
+    return text
+
+
+def _encoding(name: str) -> str:
+    try:
+        "".encode(name)
+    except LookupError:
+        raise ValueError(f'"{name}" is not a known encoding of text; use a name such as "cp1252"') from None
+    return name
 
 
 class Ingest(Table):
@@ -138,9 +154,13 @@ class Ingest(Table):
     x: str | None = None
     y: str | None = None
     crs: str = "OGC:CRS84"
-    encoding: str | None = Key(default=None, description="of text files; without it UTF-8, and cp1252 for a file that is not")
+    encoding: Annotated[str, AfterValidator(_encoding)] | None = Key(
+        default=None, description="of text files; without it UTF-8, and cp1252 for a file that is not"
+    )
     rename: Mapping[str, str] = Key(default_factory=dict, description="a column of the file = the field it becomes")
-    dates: tuple[str, ...] = Key(default=(), description="formats as of strptime, tried in order; ISO 8601 without any")
+    dates: tuple[Annotated[str, AfterValidator(_date_format)], ...] = Key(
+        default=(), description="formats as of strptime, tried in order; ISO 8601 without any"
+    )
 
 
 class Translation(Table):
@@ -220,7 +240,7 @@ class Layer(Table):
         return tuple(
             field
             for field in self.fields.values()
-            if field.role == "address" or (field.role == "attribute" and field.type == "text" and field.name == "address")
+            if field.role == "address" or (field.role == "attribute" and field.type == "text" and field.name.lower() == "address")
         )
 
     @cached_property

@@ -63,7 +63,7 @@ def from_wall(wall: Instants, zone: ZoneInfo) -> Instants:
     An hour that the clock shows twice means the first; one that it skips is read with the offset before the change, as
     datetime does with fold=0 (PEP 495).
     """
-    starts, shifts = _changes(zone.key, *_years(wall))
+    starts, shifts = _changes(zone.key, _decades(wall))
     switches = starts[1:] + np.maximum(shifts[1:], shifts[:-1])
     shift = shifts[np.searchsorted(switches, wall, side="right")]
     return np.where(wall == NO_TIME, NO_TIME, wall - shift)
@@ -71,43 +71,55 @@ def from_wall(wall: Instants, zone: ZoneInfo) -> Instants:
 
 def offsets(instants: Instants, zone: ZoneInfo) -> Instants:
     """The offset from UTC of `zone` at each instant, in microseconds, shape (n,)."""
-    starts, shifts = _changes(zone.key, *_years(instants))
+    starts, shifts = _changes(zone.key, _decades(instants))
     return shifts[np.searchsorted(starts[1:], instants, side="right")]
 
 
-def _years(instants: Instants) -> tuple[int, int]:
+def _decades(instants: Instants) -> tuple[tuple[int, int], ...]:
+    """The years that changes are wanted for, as spans [first, last) of neighboring decades with a year of margin."""
     known = instants[instants != NO_TIME]
-    if not len(known):
-        return 1970, 1971
-    first, last = np.array([known.min(), known.max()]).astype("M8[us]").astype("M8[Y]").astype(int) + 1970
-    # Decades, so that the cache below is hit by most arrays of a layer.
-    return max((int(first) - 1) // 10 * 10, _FIRST_YEAR), min((int(last) + 1) // 10 * 10 + 10, _LAST_YEAR)
+    years = known.astype("M8[us]").astype("M8[Y]").astype(np.int64) + 1970
+    spans: list[tuple[int, int]] = []
+    for decade in (np.unique(np.clip(years, _FIRST_YEAR, _LAST_YEAR) // 10) * 10).tolist() or [1970]:
+        if spans and spans[-1][1] >= decade - 1:
+            spans[-1] = (spans[-1][0], decade + 11)
+        else:
+            spans.append((decade - 1, decade + 11))
+    return tuple((max(first, _FIRST_YEAR), min(last, _LAST_YEAR)) for first, last in spans)
 
 
 @lru_cache(maxsize=64)
-def _changes(key: str, first_year: int, last_year: int) -> tuple[Instants, Instants]:
-    """Where the offset of a zone changes: (starts, offsets), shape (k,), the first start standing for "always before".
+def _changes(key: str, spans: tuple[tuple[int, int], ...]) -> tuple[Instants, Instants]:
+    """Where the offset of a zone changes within spans of years: (starts, offsets), shape (k,), the first one always in force.
 
     Sampled daily, then bisected to the second: no zone has changed twice in one day.
     """
     zone = ZoneInfo(key)
-
-    def shift_at(instant: int) -> int:
-        shift = to_datetime(instant, zone).utcoffset()
-        return 0 if shift is None else shift // timedelta(microseconds=1)
-
-    begin = to_instant(datetime(first_year, 1, 1, tzinfo=UTC))
-    end = to_instant(datetime(last_year, 1, 1, tzinfo=UTC))
-    starts, shifts = [NO_TIME], [shift_at(begin)]
-    for day in range(begin + DAY, end, DAY):
-        if (shift := shift_at(day)) != shifts[-1]:
-            low, high = (day - DAY) // SECOND, day // SECOND
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (low, middle) if shift_at(middle * SECOND) == shift else (middle, high)
-            starts.append(high * SECOND)
-            shifts.append(shift)
+    starts: list[int] = []
+    shifts: list[int] = []
+    for first, last in spans:
+        begin = to_instant(datetime(first, 1, 1, tzinfo=UTC))
+        starts.append(begin if starts else NO_TIME)
+        shifts.append(_shift_at(begin, zone))
+        for day in range(begin + DAY, to_instant(datetime(last, 1, 1, tzinfo=UTC)), DAY):
+            if (shift := _shift_at(day, zone)) != shifts[-1]:
+                starts.append(_bisect(day - DAY, day, shift, zone))
+                shifts.append(shift)
     return np.array(starts, np.int64), np.array(shifts, np.int64)
+
+
+def _shift_at(instant: int, zone: ZoneInfo) -> int:
+    shift = to_datetime(instant, zone).utcoffset()
+    return 0 if shift is None else shift // timedelta(microseconds=1)
+
+
+def _bisect(before: int, after: int, shift: int, zone: ZoneInfo) -> int:
+    """The first instant of (before, after], to the second, at which the offset is `shift`."""
+    low, high = before // SECOND, after // SECOND
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _shift_at(middle * SECOND, zone) == shift else (middle, high)
+    return high * SECOND
 
 
 def _offset_text(shift: int) -> str:

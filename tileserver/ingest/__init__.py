@@ -45,7 +45,6 @@ def ingest(
         IngestError: a source cannot be read at all, or does not fit the layer; nothing is published.
         StoreError: the store cannot be written; nothing is published.
     """
-    dates.check(layer.ingest.dates)
     files = fetch(sources or layer.ingest.from_, folder, layer)
     tally = Tally(files=Counter({file.name: 0 for file in files}))
     with Rejects(rejects) as rejected:

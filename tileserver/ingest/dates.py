@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tileserver import times
-from tileserver.errors import IngestError
 from tileserver.ingest.rows import Texts
 
 FIRST_YEAR, LAST_YEAR = 2, 9998
@@ -41,19 +40,6 @@ def instants(texts: Texts, formats: Sequence[str], zone: ZoneInfo) -> pa.Array[A
     aware = np.array([moment is not None and moment.tzinfo is not None for moment in moments], np.bool_)
     found[np.flatnonzero(left)[aware]] = [times.to_instant(moment) for moment in moments if moment and moment.tzinfo]
     return pa.array(found, mask=found == times.NO_TIME).cast(pa.timestamp("us", tz="UTC")).take(encoded.indices)
-
-
-def check(formats: Sequence[str]) -> None:
-    """Whether each format can be read back.
-
-    Raises:
-        IngestError: naming the format that cannot.
-    """
-    for each in formats:
-        try:
-            datetime.strptime(datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC).strftime(each), each)
-        except (ValueError, re.error) as error:
-            raise IngestError(f'ingest.dates: "{each}" is not a format of dates; write one such as "%m/%d/%Y %H:%M"') from error
 
 
 def _moment(text: str, formats: Sequence[str]) -> datetime | None:

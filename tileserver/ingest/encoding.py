@@ -12,14 +12,10 @@ def encoding_of(path: Path, declared: str | None) -> str:
     """The codec of a text file: as declared, else UTF-8 (a byte order mark is no part of the text), else cp1252.
 
     Raises:
-        IngestError: no encoding is called as declared, or the file cannot be read.
+        IngestError: the file cannot be read.
     """
     if declared is None:
         return "utf-8-sig" if _is_utf8(path) else "cp1252"
-    try:
-        "".encode(declared)
-    except LookupError as error:
-        raise IngestError(f'ingest.encoding: "{declared}" is not a known encoding; use a name such as "cp1252"') from error
     codec = codecs.lookup(declared).name
     return "utf-8-sig" if codec == "utf-8" else codec
 
