@@ -12,7 +12,6 @@ from tqdm import tqdm
 from tileserver import privacy
 from tileserver.catalog import Layer
 from tileserver.errors import IngestError
-from tileserver.ingest import dates
 from tileserver.ingest.clean import clean
 from tileserver.ingest.csv_file import read_csv
 from tileserver.ingest.geojson_file import read_geojson
