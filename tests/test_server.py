@@ -1,5 +1,6 @@
 """The processes of `tileserver serve`, started for real."""
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -46,6 +47,22 @@ def test_rows_that_another_process_publishes_are_served_without_restart(tmp_path
             store.publish(layer, [batch(layer, [report(number) for number in range(50)])])
         wait_until(lambda: count(origin) == 50, seconds=10)
         assert status(f"{origin}/tiles/reports/8/62/101.mvt") == 200
+
+
+def test_an_indexer_that_dies_is_replaced(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town")
+    with serving(town.settings.store, *folders(town), "--workers", "1") as (process, origin):
+        wait_until(lambda: status(f"{origin}/health/ready") == 200)
+        children = [
+            child for task in Path(f"/proc/{process.pid}/task").iterdir() for child in (task / "children").read_text().split()
+        ]
+        indexers = [child for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
+        assert len(indexers) == 1
+        os.kill(int(indexers[0]), signal.SIGKILL)
+        layer = town.layers["reports"]
+        with open_store(town.settings.store) as store:
+            store.publish(layer, [batch(layer, [report(1)])])
+        wait_until(lambda: count(origin) == 1)
 
 
 def test_without_its_database_the_server_is_up_and_not_ready(tmp_path: Path) -> None:

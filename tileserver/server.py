@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import logging.config
 import multiprocessing
 import os
@@ -17,11 +18,18 @@ from tileserver import indexer
 from tileserver.app import create_app
 from tileserver.settings import Settings
 
+log = logging.getLogger("tileserver.server")
+
 READY_AFTER = 0.2
 """Seconds between two tries to reach the server that has just been started."""
 
 GRACE = 10
 """Seconds that requests in flight are given when the server is told to stop."""
+
+INDEXER_LOOK = 0.5
+"""Seconds between two looks at whether the indexer is there."""
+INDEXER_PAUSE = 2
+"""Seconds before another one is started, so that one that cannot run does not keep the machine busy."""
 
 SLOW_START = 60
 """Seconds that a worker may take to answer its supervisor, so that a busy machine does not start it again and again."""
@@ -54,8 +62,9 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=GRACE,
         timeout_worker_healthcheck=SLOW_START,
     )
-    builder = multiprocessing.get_context("spawn").Process(target=_index, args=(settings, os.getpid()), name="indexer", daemon=True)
-    builder.start()
+    stopping = threading.Event()
+    indexing = threading.Thread(target=_keep_indexing, args=(settings, stopping), daemon=True)
+    indexing.start()
     threading.Thread(target=_say_when_ready, args=(settings,), daemon=True).start()
     try:
         if settings.workers == 1:
@@ -63,8 +72,23 @@ def serve(settings: Settings) -> None:
         else:
             Multiprocess(config, sockets=[config.bind_socket()]).run()
     finally:
-        builder.terminate()
-        builder.join()
+        stopping.set()
+        indexing.join()
+
+
+def _keep_indexing(settings: Settings, stopping: threading.Event) -> None:
+    """One indexer at a time, and another one should it end."""
+    spawn = multiprocessing.get_context("spawn")
+    while not stopping.is_set():
+        process = spawn.Process(target=_index, args=(settings, os.getpid()), name="indexer", daemon=True)
+        process.start()
+        while process.is_alive() and not stopping.wait(INDEXER_LOOK):
+            pass
+        if not stopping.is_set():
+            log.warning("the indexer ended with code %s; starting another", process.exitcode)
+            stopping.wait(INDEXER_PAUSE)
+    process.terminate()
+    process.join()
 
 
 def _index(settings: Settings, parent: int) -> None:
