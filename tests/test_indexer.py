@@ -51,9 +51,22 @@ def test_another_layer_file_makes_another_revision(tmp_path: Path) -> None:
     before = live(town, "schools")
     path = town.settings.layers / "schools.toml"
     path.write_text(path.read_text().replace("Schools", "All schools"))
+    assert refreshed(town.reloaded(), "schools") == before  # a title is not in the snapshot
+    path.write_text(path.read_text().replace("name = {}", 'name = { role = "category" }'))
     after = refreshed(town.reloaded(), "schools")
     assert before is not None
     assert after.revision != before.revision
+
+
+def test_a_snapshot_for_another_layer_file_is_not_served(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town").settle()
+    with town.client() as client:
+        path = town.settings.layers / "schools.toml"
+        path.write_text(path.read_text().replace("name = {}", ""))
+        refreshed(town.reloaded(), "schools")
+        assert client.get("/layers/schools").status_code == 503
+        assert [layer["id"] for layer in client.get("/layers").json()["layers"]] == ["reports", "wards"]
+        assert client.get("/tiles/schools/0/0/0.mvt").status_code == 503
 
 
 def test_a_damaged_snapshot_is_built_anew(tmp_path: Path) -> None:

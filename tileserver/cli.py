@@ -41,57 +41,72 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(
-        "tileserver", description="A city's tables and files as vector tiles.", epilog=EXAMPLES, formatter_class=raw
+        "tileserver", description="A city's tables and files as vector tiles.", epilog=EXAMPLES, formatter_class=AS_WRITTEN
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_serve, _add_ingest, _add_demo, _add_check):
+        add(commands)
+    return top
 
-    def add(name: str, run: Callable[[argparse.Namespace], int], help: str, example: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=help, description=help, epilog=f"example:\n  {example}", formatter_class=raw)
-        command.set_defaults(run=run)
-        command.add_argument(
-            "--layers", type=Path, metavar="DIR", help="the folder of layer files (default: layers/, else the demo city's)"
-        )
-        command.add_argument(
-            "--snapshots", type=Path, metavar="DIR", help="the folder of the snapshots that requests read (default: snapshots/)"
-        )
-        return command
 
-    command = add(
-        "serve", _serve, "Serve tiles, counts, downloads and the web map.", "tileserver serve postgresql://me@db/city --port 9000"
-    )
+AS_WRITTEN = argparse.RawDescriptionHelpFormatter
+Commands = argparse._SubParsersAction
+
+
+def _add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
+    example = "tileserver serve postgresql://me@db/city --port 9000"
+    command = _command(commands, "serve", _serve, "Serve tiles, counts, downloads and the web map.", example)
     command.add_argument("store", nargs="?", metavar="STORE", help="postgresql://… or a folder (default: data/)")
-    command.add_argument(
-        "--styles", type=Path, metavar="DIR", help="the folder of map styles (default: styles/, else the demo city's)"
-    )
+    _takes_styles(command)
     command.add_argument("--host", help="the address to listen on (default: 127.0.0.1)")
     command.add_argument("--port", type=int, help="the port to listen on (default: 8000)")
     command.add_argument("--workers", type=int, help="web worker processes (default: 2)")
 
-    command = add("ingest", _ingest, "Bring files into a layer.", 'tileserver ingest incidents "incidents-*.csv" --replace')
+
+def _add_ingest(commands: Commands[argparse.ArgumentParser]) -> None:
+    example = 'tileserver ingest incidents "incidents-*.csv" --replace'
+    command = _command(commands, "ingest", _ingest, "Bring files into a layer.", example)
     command.add_argument("layer", metavar="LAYER", help="the layer's id: the name of its file without .toml")
     command.add_argument("sources", nargs="*", metavar="FROM", help="files or globs (default: from in the layer file)")
-    command.add_argument("--store", help="postgresql://… or a folder (default: data/)")
+    _takes_store(command)
     how = command.add_mutually_exclusive_group()
-    how.add_argument(
-        "--append", action="store_false", dest="replace", help="add rows, and update those whose id is there (default)"
-    )
+    how.add_argument("--append", action="store_false", dest="replace", help="add rows, update those whose id is there (default)")
     how.add_argument("--replace", action="store_true", help="the same, and remove the rows that are not in the files")
     command.set_defaults(replace=False)
 
-    command = add("demo", _demo, "Make a made-up city to look at.", "tileserver demo --events 300000 && tileserver serve")
-    command.add_argument("--store", help="postgresql://… or a folder (default: data/)")
-    command.add_argument("--events", type=int, default=300_000, metavar="N", help="events in all (default: %(default)s)")
-    command.add_argument(
-        "--seed", type=int, default=1, metavar="S", help="another number makes another city (default: %(default)s)"
-    )
 
-    command = add("check", _check, "Load every layer and style without serving.", "tileserver check --layers layers/")
-    command.add_argument(
-        "--styles", type=Path, metavar="DIR", help="the folder of map styles (default: styles/, else the demo city's)"
-    )
-    return top
+def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
+    example = "tileserver demo --events 300000 && tileserver serve"
+    command = _command(commands, "demo", _demo, "Make a made-up city to look at.", example)
+    _takes_store(command)
+    command.add_argument("--events", type=int, default=300_000, metavar="N", help="events in all (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=1, metavar="S", help="another number, another city (default: %(default)s)")
+
+
+def _add_check(commands: Commands[argparse.ArgumentParser]) -> None:
+    example = "tileserver check --layers layers/"
+    _takes_styles(_command(commands, "check", _check, "Load every layer and style without serving.", example))
+
+
+def _command(
+    commands: Commands[argparse.ArgumentParser], name: str, run: Callable[[argparse.Namespace], int], help: str, example: str
+) -> argparse.ArgumentParser:
+    """A command with what every command takes."""
+    epilog = f"example:\n  {example}"
+    command = commands.add_parser(name, help=help, description=help, epilog=epilog, formatter_class=AS_WRITTEN)
+    command.set_defaults(run=run)
+    command.add_argument("--layers", type=Path, metavar="DIR", help="the layer files (default: layers/, else the demo city's)")
+    command.add_argument("--snapshots", type=Path, metavar="DIR", help="the snapshots that requests read (default: snapshots/)")
+    return command
+
+
+def _takes_store(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--store", help="postgresql://… or a folder (default: data/)")
+
+
+def _takes_styles(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--styles", type=Path, metavar="DIR", help="the map styles (default: styles/, else the demo city's)")
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -103,7 +118,7 @@ def _settings(args: argparse.Namespace) -> Settings:
 def _serve(args: argparse.Namespace) -> int:
     settings = _settings(args)
     _checked(settings)
-    serve(settings)
+    serve(settings, announce=lambda text: print(text, flush=True))
     return 0
 
 

@@ -12,7 +12,8 @@ from tileserver.catalog import Layer
 from tileserver.errors import StoreError
 from tileserver.revisions import Current
 from tileserver.settings import Settings
-from tileserver.snapshot.build import build, definition, is_whole, sweep
+from tileserver.snapshot import definition
+from tileserver.snapshot.build import build, is_whole, sweep
 from tileserver.stores import State, Store, open_store
 
 log = logging.getLogger("tileserver.indexer")

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 
@@ -44,8 +45,8 @@ LOGGING = {
 """One line an event on stderr. Nothing is said of requests: addresses of readers are nobody's business."""
 
 
-def serve(settings: Settings) -> None:
-    """Run until told to stop by SIGINT or SIGTERM; says when the first answer can be had."""
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Run until told to stop by SIGINT or SIGTERM; announces when every layer can be asked for."""
     config = uvicorn.Config(
         partial(create_app, settings),
         factory=True,
@@ -65,7 +66,7 @@ def serve(settings: Settings) -> None:
     stopping = threading.Event()
     indexing = threading.Thread(target=_keep_indexing, args=(settings, stopping), daemon=True)
     indexing.start()
-    threading.Thread(target=_say_when_ready, args=(settings,), daemon=True).start()
+    threading.Thread(target=_say_when_ready, args=(settings, announce), daemon=True).start()
     try:
         if settings.workers == 1:
             uvicorn.Server(config).run()
@@ -97,14 +98,14 @@ def _index(settings: Settings, parent: int) -> None:
     indexer.run(settings, parent)
 
 
-def _say_when_ready(settings: Settings) -> None:
+def _say_when_ready(settings: Settings, announce: Callable[[str], None]) -> None:
     reachable = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
     while True:
         connection = HTTPConnection(reachable, settings.port, timeout=5)
         try:
             connection.request("GET", "/health/ready")
             if connection.getresponse().status == 200:
-                print(f"Ready: http://{reachable}:{settings.port}/", flush=True)  # noqa: T201 - what the command is for
+                announce(f"Ready: http://{reachable}:{settings.port}/")
                 return
         except (OSError, HTTPException):
             pass  # not listening yet

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,28 @@ from tileserver.snapshot.mercator import degrees
 
 FORMAT = 1
 """Moves whenever the files, or what is drawn from them, change: then old snapshots are built anew."""
+
+
+def definition(layer: Layer) -> str:
+    """A short name for what a snapshot depends on of a layer file: not its titles and labels, nor how files are read."""
+    fields = [(field.name, field.role, field.type, field.measure) for field in layer.fields.values()]
+    rules = layer.privacy.model_dump(mode="json")
+    parts = [
+        FORMAT,
+        layer.id,
+        layer.kind,
+        layer.position,
+        layer.timezone,
+        layer.table_name,
+        fields,
+        layer.tiles.model_dump(),
+        rules,
+    ]
+    return digest(orjson.dumps(parts))
+
+
+def digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 class Snapshot:
@@ -123,6 +146,7 @@ class Live:
         self.catalog = catalog
         self._revisions = revisions
         self._open: dict[str, Snapshot] = {}
+        self._definitions = {id: definition(layer) for id, layer in catalog.items()}
 
     def layer(self, id: str) -> Layer:
         """Raises NotFound; the id is not told back."""
@@ -132,9 +156,9 @@ class Live:
         return layer
 
     def current(self, layer: Layer) -> Current:
-        """Raises Unavailable as long as the layer has no snapshot."""
+        """Raises Unavailable as long as the layer has no snapshot for its layer file as this process has read it."""
         current = self._revisions.current(layer.id)
-        if current is None:
+        if current is None or current.definition != self._definitions[layer.id]:
             raise Unavailable(f"The layer {layer.id} is being prepared. Try again in a moment.")
         return current
 
@@ -160,6 +184,9 @@ class Live:
         span = self.snapshot(layer).time_range
         return min(span[1], published) if span else published
 
-    def waiting(self) -> Iterable[str]:
-        """The layers without a snapshot."""
-        return (id for id in self.catalog if self._revisions.current(id) is None)
+    def waiting(self) -> Iterator[str]:
+        """The layers without such a snapshot."""
+        for id, wanted in self._definitions.items():
+            current = self._revisions.current(id)
+            if current is None or current.definition != wanted:
+                yield id

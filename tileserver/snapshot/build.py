@@ -21,18 +21,13 @@ from tqdm import tqdm
 from tileserver import privacy, revisions
 from tileserver.catalog import GEOMETRY, Layer
 from tileserver.errors import SnapshotError
-from tileserver.snapshot import FORMAT, Snapshot, columns
+from tileserver.snapshot import FORMAT, Snapshot, columns, definition, digest
 from tileserver.snapshot.cells import members_shown
 from tileserver.snapshot.mercator import quantize
 from tileserver.snapshot.morton import morton
 
 FEATURE_ID_LIMIT = 2**53
 """MVT feature ids stay below this, where JavaScript's numbers are exact."""
-
-
-def definition(layer: Layer) -> str:
-    """A short name for a layer file's content, as far as a snapshot depends on it."""
-    return _digest(layer.model_dump_json().encode(), str(FORMAT).encode())
 
 
 def build(layer: Layer, batches: Iterable[pa.RecordBatch], folder: Path, *, progress: bool = False) -> str:
@@ -46,7 +41,7 @@ def build(layer: Layer, batches: Iterable[pa.RecordBatch], folder: Path, *, prog
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=home))
     try:
         manifest = _write(layer, rows, draft) | {"excluded": excluded, "definition": definition(layer), "format": FORMAT}
-        revision = _digest(orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS))
+        revision = digest(orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS))
         revisions.replace(draft / "manifest.json", orjson.dumps(manifest))
         draft.chmod(0o755)
         if not is_whole(layer, home / revision):
@@ -194,10 +189,3 @@ def feature_ids(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
             return numbers.astype(np.uint64)
     hashed = (hashlib.blake2b(str(id).encode(), digest_size=8).digest() for id in ids.to_pylist())
     return np.frombuffer(b"".join(hashed), "<u8") % FEATURE_ID_LIMIT
-
-
-def _digest(*parts: bytes) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.hexdigest()
