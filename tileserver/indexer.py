@@ -18,7 +18,7 @@ from tileserver.stores import State, Store, open_store
 
 log = logging.getLogger("tileserver.indexer")
 
-LOOK_EVERY = 0.5
+LOOK_EVERY = 1.0
 """Seconds between two looks at the store."""
 
 NO_TABLE = -1
