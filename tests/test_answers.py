@@ -32,6 +32,15 @@ def test_pages_of_any_origin_may_read_every_answer(client: TestClient, path: str
     assert headers["x-content-type-options"] == "nosniff"
 
 
+def test_a_document_comes_in_the_encoding_that_is_asked_for(client: TestClient) -> None:
+    for path in ("/layers", "/tiles/reports.json", "/styles/all.json", "/count/reports"):
+        plain, packed = client.get(path), client.get(path, headers={"Accept-Encoding": "gzip"})
+        assert packed.headers["content-encoding"] == "gzip"
+        assert packed.json() == plain.json()
+        assert packed.headers["etag"] != plain.headers["etag"]
+        assert packed.headers["vary"] == "Accept-Encoding"
+
+
 def test_a_browser_that_asks_first_is_told_what_it_may_send(client: TestClient) -> None:
     asked = {
         "Origin": "https://elsewhere.example",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from starlette.requests import Request
@@ -16,6 +17,8 @@ from tileserver.settings import Settings
 
 REVALIDATE = "public, max-age=0, must-revalidate"
 IMMUTABLE = "public, max-age=31536000, immutable"
+
+GZIP_LEVEL = 6
 
 MOST_QUERY_BYTES = 4_096
 MOST_HEADER_BYTES = 16_384
@@ -57,13 +60,26 @@ def not_modified(request: Request, tag: str) -> bool:
     return known.strip() == "*" or tag in (each.strip().removeprefix("W/") for each in known.split(","))
 
 
+def encoding_for(request: Request) -> Literal["gzip", "identity"]:
+    """The encoding of the answer, by Accept-Encoding (RFC 9110, 12.5.3)."""
+    for part in request.headers.get("accept-encoding", "").lower().split(","):
+        name, _, weight = part.partition(";")
+        if name.strip() in ("gzip", "*"):
+            return "identity" if weight.replace(" ", "") in ("q=0", "q=0.0", "q=0.00", "q=0.000") else "gzip"
+    return "identity"
+
+
 def json_answer(request: Request, body: dict[str, Any], media_type: str = "application/json") -> Response:
-    """A JSON document with an ETag of its own content; 304 where the client has it."""
+    """A JSON document with an ETag of its own content and encoding; 304 where the client has it."""
     content = orjson.dumps(body)
-    tag = etag(content.decode())
-    headers = {"ETag": tag, "Cache-Control": REVALIDATE}
+    encoding = encoding_for(request)
+    tag = etag(encoding, content.decode())
+    headers = {"ETag": tag, "Cache-Control": REVALIDATE, "Vary": "Accept-Encoding"}
     if not_modified(request, tag):
         return Response(status_code=304, headers=headers)
+    if encoding == "gzip":
+        headers["Content-Encoding"] = encoding
+        content = gzip.compress(content, GZIP_LEVEL, mtime=0)
     return Response(content, headers=headers, media_type=media_type)
 
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from tileserver import filters
-from tileserver.answers import IMMUTABLE, REVALIDATE, etag, json_answer, not_modified, origin
+from tileserver.answers import GZIP_LEVEL, IMMUTABLE, REVALIDATE, encoding_for, etag, json_answer, not_modified, origin
 from tileserver.errors import BadRequest
 from tileserver.filters import Filter
 from tileserver.revisions import Current
@@ -26,7 +26,6 @@ from tileserver.tiles.tilejson import combined, tilejson
 router = APIRouter()
 
 MVT = "application/vnd.mapbox-vector-tile"
-GZIP_LEVEL = 6
 
 
 @router.api_route("/tiles/{ids}.json", methods=["GET", "HEAD"])
@@ -50,7 +49,7 @@ async def tile(request: Request, ids: str, z: str, x: str, y: str) -> Response:
     options = _options(items)
     asked = filters.parse(layers, _conditions(items), live.complete_through)
 
-    encoding = "gzip" if _accepts_gzip(request.headers.get("accept-encoding", "")) else "identity"
+    encoding = encoding_for(request)
     currents = {layer.id: live.current(layer) for layer in layers}
     parts = ((layer.id, currents[layer.id].revision, asked[layer.id].text) for layer in drawn)
     tag = etag(str(RENDERER), encoding, str(options), *chain.from_iterable(parts))
@@ -114,12 +113,3 @@ def _kept_for(currents: Iterable[Current], items: Sequence[tuple[str, str]], ask
     """For a year at an address that names the live revision, else until asked again."""
     named = dict(items).get("rev") == combined([current.revision for current in currents])
     return IMMUTABLE if named and not any(filter.relative for filter in asked) else REVALIDATE
-
-
-def _accepts_gzip(header: str) -> bool:
-    """Whether Accept-Encoding lets gzip through (RFC 9110, 12.5.3)."""
-    for part in header.lower().split(","):
-        name, _, weight = part.partition(";")
-        if name.strip() in ("gzip", "*"):
-            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
