@@ -1,5 +1,6 @@
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,17 @@ from tileserver.settings import shipped
 # How long an example takes says nothing on a machine that does other things too; timings live in the benchmarks.
 settings.register_profile("tileserver", deadline=None)
 settings.load_profile("tileserver")
+
+
+CITY_FILES = Path(__file__).parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def city_files() -> Path:
+    """The folder of real cities' files, which lies beside the project and is no part of it."""
+    if not CITY_FILES.is_dir():
+        pytest.skip(f"The real cities' files are not beside the project: there is no {CITY_FILES}.")
+    return CITY_FILES
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,6 @@ from tileserver import mvt
 from tileserver.snapshot import clip
 from tileserver.snapshot.mercator import WORLD, mercator
 
-DATA = Path(__file__).parents[1].parent / "shared" / "data"
-
 Z, X, Y = 12, 1024, 1600
 """The tile in most tests."""
 SIDE = WORLD / 2**Z
@@ -245,10 +243,8 @@ def test_no_shapes_are_no_features() -> None:
     assert kept == []
 
 
-def test_the_tiles_of_a_real_city_hold_its_neighborhoods_whole() -> None:
-    file = DATA / "st_louis" / "neighborhoods_cth.geojson"
-    if not file.exists():
-        pytest.skip(f"The real data is not beside the project: there is no {file.name}.")
+def test_the_tiles_of_a_real_city_hold_its_neighborhoods_whole(city_files: Path) -> None:
+    file = city_files / "st_louis" / "neighborhoods_cth.geojson"
     found = shapely.get_parts(shapely.from_geojson(file.read_text()))
     shapes = shapely.transform(found, lambda place: np.stack(mercator(place[:, 0], place[:, 1]), axis=1))
     west, north, east, south = shapely.total_bounds(shapes) // SIDE

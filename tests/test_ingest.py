@@ -18,7 +18,6 @@ from tileserver.errors import IngestError, StoreError
 from tileserver.ingest import Ledger, ingest
 from tileserver.stores import FolderStore
 
-LITTLE_ROCK = Path(__file__).parents[1].parent / "shared" / "data" / "little_rock"
 LAYERS = catalog.load(Path(__file__).parent / "layers")
 
 STOPS = {
@@ -59,12 +58,6 @@ def rejects(folder: Path) -> list[tuple[str, int, str]]:
 # The city's own files
 
 
-def city_rows(name: str) -> list[dict[str, str]]:
-    assert LITTLE_ROCK.is_dir(), f"{LITTLE_ROCK} is missing: these tests read the city's own files"
-    with (LITTLE_ROCK / name).open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def within(row: dict[str, str], x: str, y: str) -> bool:
     return -92.6 <= float(row[x]) <= -92.1 and 34.6 <= float(row[y]) <= 34.9
 
@@ -72,9 +65,14 @@ def within(row: dict[str, str], x: str, y: str) -> bool:
 class City:
     """The city's layers, each brought in twice into a folder of its own, the first time that it is asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, files: Path, folder: Path) -> None:
+        self.files = files
         self._folder = folder
         self._ledgers: dict[str, tuple[Ledger, Ledger]] = {}
+
+    def rows(self, name: str) -> list[dict[str, str]]:
+        with (self.files / name).open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.DictReader(file))
 
     def ledgers(self, id: str) -> tuple[Ledger, Ledger]:
         if id not in self._ledgers:
@@ -87,12 +85,12 @@ class City:
 
     def _ingest(self, id: str) -> Ledger:
         folder = self._folder / id
-        return ingest(LAYERS[id], FolderStore(folder / "store"), [], folder=LITTLE_ROCK, rejects=folder / "rejects.csv")
+        return ingest(LAYERS[id], FolderStore(folder / "store"), [], folder=self.files, rejects=folder / "rejects.csv")
 
 
 @pytest.fixture(scope="module")
-def city(tmp_path_factory: pytest.TempPathFactory) -> City:
-    return City(tmp_path_factory.mktemp("city"))
+def city(city_files: Path, tmp_path_factory: pytest.TempPathFactory) -> City:
+    return City(city_files / "little_rock", tmp_path_factory.mktemp("city"))
 
 
 def expected(read: int, file: str | None = None, **counts: Any) -> dict[str, Any]:
@@ -102,7 +100,7 @@ def expected(read: int, file: str | None = None, **counts: Any) -> dict[str, Any
 
 
 def test_incidents_come_in_without_the_kinds_that_are_withheld(city: City) -> None:
-    rows = city_rows("vcrime2017_2020.csv")
+    rows = city.rows("vcrime2017_2020.csv")
     shown = [row for row in rows if row["Offense"] != "RAPE"]
     outside = [row for row in rows if row["Latitude"] and not within(row, "Longitude", "Latitude")]
     assert (len(rows), len(shown), len(outside)) == (20_375, 19_661, 4)
@@ -135,7 +133,7 @@ def test_an_incident_is_stored_at_its_block(city: City) -> None:
 
 
 def test_points_at_zero_are_rejected(city: City) -> None:
-    rows = city_rows("lrpd_points_2017_2023_from_heatmap.csv")
+    rows = city.rows("lrpd_points_2017_2023_from_heatmap.csv")
     zero = [float(row["longitude"]) == float(row["latitude"]) == 0 for row in rows]
     outside = [not at_zero and not within(row, "longitude", "latitude") for row, at_zero in zip(rows, zero, strict=True)]
     assert (len(rows), sum(zero), sum(outside)) == (87_021, 3_140, 634)
@@ -163,7 +161,7 @@ PLACES = {
 @pytest.mark.parametrize("id", PLACES)
 def test_places_come_in_whole(id: str, city: City) -> None:
     file, read, reasons = PLACES[id]
-    assert len(city_rows(file)) == read
+    assert len(city.rows(file)) == read
     rejected = sum(reasons.values())
     assert city.ledgers(id)[0].as_json() == expected(read, file, published=read - rejected, rejected=rejected, reasons=reasons)
     assert len(held(city.folder(id), LAYERS[id])) == read - rejected
@@ -172,7 +170,7 @@ def test_places_come_in_whole(id: str, city: City) -> None:
 def test_a_text_over_several_lines_is_one_value(city: City) -> None:
     stored = held(city.folder("little_rock_historic_sites"), LAYERS["little_rock_historic_sites"])
     assert Counter(row["description"] for row in stored) == Counter(
-        row["Description"].strip() or None for row in city_rows("Historic.csv")
+        row["Description"].strip() or None for row in city.rows("Historic.csv")
     )
 
 
@@ -184,7 +182,7 @@ def test_city_limits_come_in_as_areas(city: City) -> None:
         ("0541000", "Little Rock", 310_777_032),
         ("0550450", "North Little Rock", 135_547_115),
     ]
-    [feature] = orjson.loads((LITTLE_ROCK / "boundaries" / "city_little-rock.geojson").read_bytes())["features"]
+    [feature] = orjson.loads((city.files / "boundaries" / "city_little-rock.geojson").read_bytes())["features"]
     assert shapely.from_wkt(stored[0]["geometry"]).equals(shapely.from_geojson(orjson.dumps(feature["geometry"]).decode()))
 
 

@@ -15,7 +15,6 @@ from tileserver.ingest.ledger import Ledger
 from tileserver.settings import Settings
 from tileserver.stores import open_store
 
-DATA = Path(__file__).parents[1].parent / "shared" / "data" / "little_rock"
 LAYERS = Path(__file__).parent / "layers"
 FILES = {
     "little_rock_incidents": "vcrime2017_2020.csv",
@@ -29,14 +28,10 @@ FILES = {
 }
 TILES = ("0/0/0", "8/62/101", "10/249/406", "11/498/812", "12/997/1625", "13/1995/3250", "14/3990/6500", "16/15960/26002")
 
-if not DATA.exists():
-    print(f"The city's files are not at {DATA}; the tests of Little Rock do not run.")
-    pytest.skip(f"the city's files are not at {DATA}", allow_module_level=True)
-
 
 @pytest.fixture(scope="module", params=["folder", "postgis"])
 def town(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, city_files: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[TestClient, dict[str, Ledger]]]:
     """The city's layers served from one kind of store, and the ledgers of bringing them in."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -44,10 +39,11 @@ def town(
     settings = Settings(store=address, layers=LAYERS, styles=folder, snapshots=folder / "snapshots", workers=1)
     layers = {id: layer for id, layer in catalog.load(LAYERS).items() if id in FILES}
     ledgers = {}
+    files = city_files / "little_rock"
     with open_store(settings.store) as store:
         for id, layer in layers.items():
-            ledgers[id] = ingest(layer, store, [FILES[id]], folder=DATA, rejects=folder / f"{id}.csv", replace=True)
-            again = ingest(layer, store, [FILES[id]], folder=DATA, rejects=folder / f"{id}.csv")
+            ledgers[id] = ingest(layer, store, [FILES[id]], folder=files, rejects=folder / f"{id}.csv", replace=True)
+            again = ingest(layer, store, [FILES[id]], folder=files, rejects=folder / f"{id}.csv")
             assert again.published == again.removed == 0
             indexer.refresh(layer, store, settings)
     with TestClient(create_app(settings), headers={"Accept-Encoding": "identity"}) as client:

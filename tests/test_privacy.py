@@ -18,8 +18,6 @@ from hypothesis import strategies as st
 from tileserver.catalog import Layer
 from tileserver.privacy import admit, block, snap
 
-LITTLE_ROCK = Path(__file__).parents[1].parent / "shared" / "data" / "little_rock"
-
 FIELDS = {
     "occurred_at": {"role": "time"},
     "offense": {"role": "category"},
@@ -238,8 +236,8 @@ def test_a_block_is_shown_as_itself(text: str) -> None:
     assert shown is None or (shown and block(shown) == shown)
 
 
-def test_no_address_of_the_city_keeps_its_house_number() -> None:
-    with (LITTLE_ROCK / "vcrime2017_2020.csv").open(encoding="utf-8-sig", newline="") as file:
+def test_no_address_of_the_city_keeps_its_house_number(city_files: Path) -> None:
+    with (city_files / "little_rock" / "vcrime2017_2020.csv").open(encoding="utf-8-sig", newline="") as file:
         addresses = [row["Address"] for row in csv.DictReader(file)]
     assert len(addresses) == 20_375
     shown = {address: block(address) for address in set(addresses)}
