@@ -117,6 +117,7 @@ $(VIEWER): viewer/package.json viewer/package-lock.json viewer/vendor.mjs $(if $
 
 $(DEMO_MADE): $(wildcard tileserver/demo/*.py layers/*.toml) | $(INSTALLED)
 	@echo "Making the city: $(DEMO_EVENTS) events"
+	@rm -f $(DEMO)/.events-*
 	@env $(DEMO_SETTINGS) $(BIN)/tileserver demo --events $(DEMO_EVENTS)
 	@rm -f $(DEMO)/.events-*
 	@touch $@

@@ -152,6 +152,18 @@ def test_on_several_layers_a_parameter_goes_to_those_that_have_it_and_a_prefix_t
         filters.parse([SCHOOLS], [("last", "7d")], lambda _: COMPLETE)
 
 
+def test_a_layers_own_time_takes_the_place_of_the_common_one() -> None:
+    asked = filters.parse([REPORTS, SCHOOLS], [("last", "7d"), ("reports.datetime", "2024-01-01")], lambda _: COMPLETE)
+    assert asked["reports"] == parsed(("datetime", "2024-01-01"))
+
+
+@pytest.mark.parametrize(
+    "text", ["9999-12-31", "../9999-12-31", "0001-01-01", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]
+)
+def test_the_first_and_the_last_day_there_is_can_be_told(text: str) -> None:
+    assert told(parsed(("datetime", text))).count("/") == 1
+
+
 def test_undeclared_properties_are_refused_in_the_same_words() -> None:
     with pytest.raises(BadRequest) as one:
         parsed(("properties", "secret"))

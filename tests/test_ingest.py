@@ -1,6 +1,7 @@
 """An ingest as a whole: real files, the ledger to the row, the rejects, and nothing published when it fails."""
 
 import csv
+import os
 import stat
 from collections import Counter
 from collections.abc import Sequence
@@ -95,7 +96,7 @@ def city(city_files: Path, tmp_path_factory: pytest.TempPathFactory) -> City:
 
 def expected(read: int, file: str | None = None, **counts: Any) -> dict[str, Any]:
     zero = dict.fromkeys(("unchanged", "superseded", "excluded", "rejected", "removed", "repaired"), 0)
-    empty: dict[str, Any] = {"blanked": {}, "reasons": {}, "withheld": {}}
+    empty: dict[str, Any] = {"blanked": {}, "reasons": {}, "withheld": {}, "lacking": {}}
     return {"read": read, "published": read, **zero, **empty, "files": {file: read} if file else {}, **counts}
 
 
@@ -271,14 +272,22 @@ def test_with_replace_rows_that_are_gone_are_removed(tmp_path: Path) -> None:
     assert (appended.published, appended.removed, len(held(tmp_path, layer))) == (1, 0, 3)
     replaced = bring(tmp_path, layer, HEADER + STOP.format(number=3) + STOP.format(number=4), replace=True)
     assert (replaced.published, replaced.unchanged, replaced.removed) == (1, 1, 2)
-    assert "Removed, since the files no longer hold them: 2 rows." in replaced.in_words()
+    assert "Removed, since no published row of the files has their ids: 2 rows." in replaced.in_words()
     assert [row["number"] for row in held(tmp_path, layer)] == ["3", "4"]
+
+
+def test_a_field_without_a_column_is_told(tmp_path: Path) -> None:
+    (tmp_path / "short.csv").write_text("number,at,lon,lat\n1,2024-05-01,-92.3,34.7\n")
+    layer = layer_of(STOPS)
+    ledger = ingest(layer, FolderStore(tmp_path / "store"), ["short.csv"], folder=tmp_path, rejects=tmp_path / "rejects.csv")
+    assert set(ledger.lacking["short.csv"]) >= {"outcome", "officers"}
+    assert "No column in short.csv, so no values: outcome, officers" in ledger.in_words()
 
 
 def test_nothing_is_replaced_by_nothing_but_rejects(tmp_path: Path) -> None:
     layer = layer_of(STOPS)
     bring(tmp_path, layer, HEADER + STOP.format(number=1))
-    with pytest.raises(IngestError, match=r"every row was rejected, so nothing is replaced: outside the bounds \(2\)"):
+    with pytest.raises(IngestError, match=r"2 of 2 rows were rejected, so nothing is replaced: outside the bounds \(2\)"):
         bring(tmp_path, layer, HEADER + "2,2020-01-02,WARNING,2,34.7,-92.3\n3,2020-01-02,WARNING,2,34.7,-92.3\n", replace=True)
     assert [row["number"] for row in held(tmp_path, layer)] == ["1"]
 
@@ -288,20 +297,20 @@ def test_nothing_is_replaced_by_nothing_but_rejects(tmp_path: Path) -> None:
 
 def test_rejects_are_for_their_owner_only_and_replaced_each_time(tmp_path: Path) -> None:
     (tmp_path / "rejects.csv").write_text("old")
-    (tmp_path / ".rejects.csv.new").write_text("left by an ingest that was killed")
+    (tmp_path / f".rejects.csv.{os.getpid()}.new").write_text("left by an ingest that was killed")
     bring(tmp_path, layer_of(STOPS), HEADER + "1,never,WARNING,2,-92.3,34.7\n")
     assert rejects(tmp_path) == [("1.csv", 2, "at cannot be read")]
     assert stat.S_IMODE((tmp_path / "rejects.csv").stat().st_mode) == 0o600
     bring(tmp_path, layer_of(STOPS), HEADER + STOP.format(number=1))
     assert rejects(tmp_path) == []
-    assert not (tmp_path / ".rejects.csv.new").exists()
+    assert not (tmp_path / f".rejects.csv.{os.getpid()}.new").exists()
 
 
 def test_rejects_are_never_readable_by_others_while_they_are_written(tmp_path: Path) -> None:
     class WatchingStore(FolderStore):
         def publish(self, layer: Layer, batches: Any, *, replace: bool = False) -> Any:
             for batch in batches:
-                seen.append(stat.S_IMODE((tmp_path / ".rejects.csv.new").stat().st_mode))
+                seen.append(stat.S_IMODE((tmp_path / f".rejects.csv.{os.getpid()}.new").stat().st_mode))
                 assert isinstance(batch, pa.RecordBatch)
             return super().publish(layer, [], replace=replace)
 
@@ -337,7 +346,7 @@ def test_a_broken_file_among_good_ones_publishes_nothing(tmp_path: Path) -> None
         bring(tmp_path, layer, HEADER + STOP.format(number=2), "number,when,lon,lat\n3,2020-01-02,-92.3,34.7\n")
     assert held(tmp_path, layer) == before
     assert rejects(tmp_path) == told
-    assert not (tmp_path / ".rejects.csv.new").exists()
+    assert not (tmp_path / f".rejects.csv.{os.getpid()}.new").exists()
 
 
 def test_a_store_that_fails_leaves_the_old_rejects(tmp_path: Path) -> None:
@@ -352,7 +361,7 @@ def test_a_store_that_fails_leaves_the_old_rejects(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="the disk is full"):
         ingest(layer, FailingStore(tmp_path / "store"), ["1.csv"], folder=tmp_path, rejects=tmp_path / "rejects.csv")
     assert len(rejects(tmp_path)) == 1
-    assert not (tmp_path / ".rejects.csv.new").exists()
+    assert not (tmp_path / f".rejects.csv.{os.getpid()}.new").exists()
 
 
 # Sources

@@ -48,7 +48,8 @@ def test_integers_may_have_a_point_a_sign_and_separators() -> None:
 def test_numbers_are_finite_decimals() -> None:
     assert read("number", "5", ".5", "-5.", "+1e3", "1,234.5", "2.5E-2", "-0", "0.1") == [5, 0.5, -5, 1000, 1234.5, 0.025, 0, 0.1]
     assert str(read("number", "-0")[0]) == "0.0"
-    unreadable = ["$5", "5%", "1e400", "NaN", "inf", "1,5", ".", "1.2.3", "5 000"]
+    assert read("number", "$4,737.50", "-$5", "$ 12") == [4737.5, -5, 12]
+    unreadable = ["$", "5$", "5%", "1e400", "NaN", "inf", "1,5", ".", "1.2.3", "5 000"]
     assert read("number", *unreadable) == ["?"] * len(unreadable)
 
 

@@ -366,6 +366,34 @@ def test_every_shape_is_drawn_or_counted_once(
     assert grouped == 0 or count > cells.BUDGET
 
 
+def test_what_touches_the_antimeridian_is_drawn_and_counted(tmp_path: Path) -> None:
+    shapes = [shapely.box(170, 10, 180, 15), shapely.LineString([(179, 20), (180, 21)]), shapely.box(-180, -10, 180, -5)]
+    wkb = pa.array(shapely.to_wkb(shapes), pa.binary())
+    some = pa.record_batch([pa.array(["a", "b", "c"]), pa.nulls(3, pa.string()), wkb], schema=PARCELS.schema)
+    snapshot = snapshot_of(PARCELS, tmp_path, some)
+    assert select.count(snapshot, Filter(bbox=(175, -20, 180, 30))).count == 3
+    assert select.count(snapshot, Filter(bbox=(-179, -20, -170, 30))).count == 1
+    assert [
+        feature["properties"]["id"] for feature in decoded(draw(snapshot, Filter(), Address(5, 31, 14), Options()).data, "parcels")
+    ]
+
+
+def test_a_box_at_180_degrees_holds_what_lies_there(tmp_path: Path) -> None:
+    places = [(-92.3, 34.7), (180.0, 1.0), (-180.0, 2.0), (179.9, 3.0)]
+    made = [Row(id, FIRST_DAY, None, None, None, None, place) for id, place in enumerate(places)]
+    snapshot = snapshot_of(REPORTS, tmp_path, batch(made))
+    boxes = [(-180, -90, 179.99999999, 90), (180, -90, 180, 90), (180, -90, -170, 90), (170, -90, 180, 90), (170, -90, -170, 90)]
+    assert [select.count(snapshot, Filter(bbox=box)).count for box in boxes] == [4, 2, 2, 3, 3]
+
+
+def test_sums_beyond_what_integers_hold_stay_near(tmp_path: Path) -> None:
+    made = [Row(id, FIRST_DAY, None, 1e15, 9 * 10**17, None, (-92.3, 34.7)) for id in range(cells.BUDGET + 1)]
+    snapshot = snapshot_of(REPORTS, tmp_path, batch(made))
+    [feature] = decoded(draw(snapshot, Filter(), Address(0, 0, 0), Options()).data)
+    assert feature["properties"]["sum_units"] == pytest.approx(9e17 * len(made))
+    assert feature["properties"]["sum_loss"] == pytest.approx(1e15 * len(made))
+
+
 def test_an_area_has_its_label_in_one_tile_and_inside(tmp_path: Path) -> None:
     ring = shapely.Polygon([(-92.5, 34.6), (-92.1, 34.6), (-92.1, 34.9), (-92.2, 34.9), (-92.2, 34.7), (-92.5, 34.7)])
     wards = Layer.model_validate({"id": "wards", "title": "Wards", "kind": "areas", "fields": {"name": {}}})

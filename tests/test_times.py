@@ -55,6 +55,12 @@ def test_a_date_far_off_costs_its_own_decade_only() -> None:
     assert times.from_wall(times.to_wall(instants, zone), zone).tolist() == instants.tolist()
 
 
+def test_a_time_before_standard_time_is_told_in_utc() -> None:
+    zone = ZoneInfo("America/Chicago")
+    instant = times.to_instant(datetime(1876, 10, 31, tzinfo=UTC))
+    assert times.to_text(instant, zone) == times.to_texts(np.array([instant]), zone)[0] == "1876-10-31T00:00:00+00:00"
+
+
 def test_a_missing_instant_stays_missing() -> None:
     zone = ZoneInfo("America/Chicago")
     missing = np.array([times.NO_TIME, 0], np.int64)

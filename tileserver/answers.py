@@ -62,11 +62,12 @@ def not_modified(request: Request, tag: str) -> bool:
 
 def encoding_for(request: Request) -> Literal["gzip", "identity"]:
     """The encoding of the answer, by Accept-Encoding (RFC 9110, 12.5.3)."""
+    weights = {}
     for part in request.headers.get("accept-encoding", "").lower().split(","):
         name, _, weight = part.partition(";")
-        if name.strip() in ("gzip", "*"):
-            return "identity" if weight.replace(" ", "") in ("q=0", "q=0.0", "q=0.00", "q=0.000") else "gzip"
-    return "identity"
+        weights[name.strip()] = weight.replace(" ", "")
+    weight = weights.get("gzip", weights.get("*", "q=0"))
+    return "identity" if re.fullmatch(r"q=0(\.0{0,3})?", weight) else "gzip"
 
 
 def json_answer(request: Request, body: dict[str, Any], media_type: str = "application/json") -> Response:

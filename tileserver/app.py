@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -46,6 +48,17 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     executor = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="tile")
     app.state.tile_cache = TileCache(settings.cache_bytes // settings.workers, executor)
     app.state.spool = Spool(SPOOL_BYTES // settings.workers)
+    watching = asyncio.create_task(_end_with_parent()) if settings.workers > 1 else None
     yield
+    if watching:
+        watching.cancel()
     app.state.spool.close()
     executor.shutdown(cancel_futures=True)
+
+
+async def _end_with_parent() -> None:
+    """A worker whose parent was killed would hold the port with nobody to stop it, and no indexer beside it."""
+    parent = os.getppid()
+    while os.getppid() == parent:  # noqa: ASYNC110 - the end of a parent sets no event
+        await asyncio.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)

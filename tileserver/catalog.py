@@ -133,6 +133,8 @@ class Privacy(Table):
 
 def _date_format(text: str) -> str:
     try:
+        if "%" not in text:
+            raise ValueError(text)
         datetime.strptime(datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC).strftime(text), text)
     except (ValueError, re.error):
         raise ValueError(f'"{text}" is not a format of dates; write one such as "%m/%d/%Y %H:%M"') from None
@@ -240,7 +242,7 @@ class Layer(Table):
         return tuple(
             field
             for field in self.fields.values()
-            if field.role == "address" or (field.role == "attribute" and field.type == "text" and field.name.lower() == "address")
+            if field.role == "address" or (field.type == "text" and field.name.lower() == "address")
         )
 
     @cached_property

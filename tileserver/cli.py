@@ -124,7 +124,7 @@ def _serve(args: argparse.Namespace) -> int:
 
 def _ingest(args: argparse.Namespace) -> int:
     settings = _settings(args)
-    layer = _layer(catalog.load(settings.layers), args.layer)
+    layer = _layer(settings, args.layer)
     home = settings.snapshots / layer.id
     home.mkdir(parents=True, exist_ok=True)
     terminal = sys.stderr.isatty()
@@ -138,7 +138,7 @@ def _ingest(args: argparse.Namespace) -> int:
             replace=args.replace,
             progress=terminal,
         )
-        revisions.replace(home / "ledger.json", orjson.dumps(ledger.as_json()))
+        revisions.replace(home / "ledger.json", orjson.dumps(ledger.as_json()), mode=0o600)
         indexer.refresh(layer, store, settings, progress=terminal)
     print(ledger.in_words())
     if ledger.rejected:
@@ -150,8 +150,7 @@ def _demo(args: argparse.Namespace) -> int:
     if args.events < 0:
         raise ConfigError("--events: a number of rows, 0 or more")
     settings = _settings(args)
-    layers = catalog.load(settings.layers)
-    made = [_layer(layers, id) for id in demo.LAYERS]
+    made = [_layer(settings, id) for id in demo.LAYERS]
     with open_store(settings.writing_store) as store:
         for layer in made:
             published = store.publish(layer, demo.batches(layer.id, layer.schema, events=args.events, seed=args.seed), replace=True)
@@ -164,7 +163,9 @@ def _demo(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     settings = _settings(args)
     layers = _checked(settings)
-    for id in layers:
+    for id, layer in layers.items():
+        if layer.privacy.address and not layer.addresses:
+            print(f'{id}: privacy.address protects nothing: no field is named address or has role = "address"')
         for line in _withheld(settings, id):
             print(line)
     print(f"{len(layers)} layer files in {settings.layers} are in order.")
@@ -191,12 +192,13 @@ def _withheld(settings: Settings, id: str) -> list[str]:
     ]
 
 
-def _layer(layers: Catalog, id: str) -> Layer:
-    if id not in layers:
-        raise ConfigError(
-            f"there is no layer {id}; there are: {', '.join(layers) or 'none'}. A layer is a file <id>.toml below --layers"
-        )
-    return layers[id]
+def _layer(settings: Settings, id: str) -> Layer:
+    """One layer; what is wrong with other files is no matter here."""
+    path = settings.layers / f"{id}.toml"
+    if not path.is_file():
+        there = ", ".join(sorted(each.stem for each in settings.layers.glob("*.toml"))) or "none"
+        raise ConfigError(f"there is no layer {id} in {settings.layers}, which holds: {there}. A layer is a file <id>.toml there")
+    return catalog.load_layer(path)
 
 
 if __name__ == "__main__":

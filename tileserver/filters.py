@@ -22,6 +22,9 @@ from tileserver.errors import BadRequest
 PARAMETERS = ("datetime", "last", "bbox", "properties")
 """Parameters that take one value and mean the same on every layer. Category fields come beside them."""
 
+TILE_PARAMETERS = ("grid", "aggregate", "rev")
+"""What tiles take beside them; a category of such a name is no parameter."""
+
 Bbox = tuple[float, float, float, float]
 Interval = tuple[int | None, int | None]
 CompleteThrough = Callable[[Layer], int]
@@ -85,6 +88,9 @@ def parse(layers: Sequence[Layer], items: Sequence[tuple[str, str]], complete_th
         if not any(takes(layer, name) for layer in layers):
             raise _unknown(layers)
     _refuse_unknown_properties(layers, common.get("properties", []))
+    for given in own.values():
+        if "last" in given or "datetime" in given:  # the two say the same, so a layer's own takes the place of either
+            given |= {name: [] for name in ("last", "datetime") if name not in given}
     return {
         layer.id: _filter(
             layer, {name: given for name, given in common.items() if takes(layer, name)} | own[layer.id], complete_through
@@ -97,6 +103,8 @@ def takes(layer: Layer, parameter: str) -> bool:
     """Whether a parameter means something to a layer."""
     if parameter in ("datetime", "last"):
         return layer.time_field is not None
+    if parameter in TILE_PARAMETERS:
+        return False
     return parameter in PARAMETERS or any(field.name == parameter for field in layer.categories)
 
 
@@ -118,7 +126,7 @@ def _unknown(layers: Sequence[Layer]) -> BadRequest:
 
 
 def _filter(layer: Layer, given: Mapping[str, Sequence[str]], complete_through: CompleteThrough) -> Filter:
-    one = {name: _single(name, given[name]) for name in PARAMETERS if name in given}
+    one = {name: _single(name, given[name]) for name in PARAMETERS if given.get(name)}
     if "datetime" in one and "last" in one:
         raise BadRequest("datetime and last exclude each other: give one of them.")
     interval = None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import time
 
 from tileserver import catalog, revisions, times
 from tileserver.catalog import Layer
-from tileserver.errors import StoreError
+from tileserver.errors import TileserverError
 from tileserver.revisions import Current
 from tileserver.settings import Settings
 from tileserver.snapshot import definition
@@ -35,6 +36,8 @@ def refresh(layer: Layer, store: Store, settings: Settings, *, reread: bool = Fa
     folder = settings.snapshots
     with revisions.one_builder(folder, layer.id):
         state = store.state(layer)
+        if state is None and reread:
+            log.warning("%s: the store has no table of it yet; ingest the layer, or correct its table", layer.id)
         current = revisions.read(folder, layer.id)
         if current is None or _outdated(layer, current, state) or (reread and _doubtful(layer, current, state, settings)):
             revision = build(layer, store.read(layer) if state else (), folder, progress=progress)
@@ -70,7 +73,7 @@ def _published_at(state: State | None) -> int:
 
 def run(settings: Settings, parent: int) -> None:
     """Look at every layer again and again, as long as the process that started this one lives."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this one
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that what this process holds is given back
     layers = catalog.load(settings.layers)
     fresh = set(layers)
     said: dict[str, str] = {}
@@ -82,7 +85,7 @@ def run(settings: Settings, parent: int) -> None:
                 refresh(layer, store, settings, reread=layer.id in fresh)
                 fresh.discard(layer.id)
                 said.pop(layer.id, None)
-            except StoreError as error:
+            except (TileserverError, OSError) as error:
                 if said.get(layer.id) != str(error):
                     log.warning("%s: %s", layer.id, error)
                     said[layer.id] = str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from tileserver import filters, times
 from tileserver.answers import json_answer, origin, refuse_parameters
 from tileserver.catalog import Field, Layer
+from tileserver.errors import Unavailable
 from tileserver.snapshot import Live, Snapshot, select
 
 router = APIRouter()
@@ -22,8 +24,10 @@ DOWNLOADS = ("csv", "geojson")
 async def all_layers(request: Request) -> Response:
     refuse_parameters(request)
     live: Live = request.app.state.live
-    waiting = set(live.waiting())
-    described = [describe(live, layer, origin(request)) for id, layer in live.catalog.items() if id not in waiting]
+    described = []
+    for layer in live.catalog.values():
+        with suppress(Unavailable):  # what is being prepared is listed when it is there
+            described.append(describe(live, layer, origin(request)))
     return json_answer(request, {"layers": described})
 
 

@@ -68,7 +68,7 @@ def move(folder: Path, id: str, current: Current) -> None:
     replace(current_file(folder, id), orjson.dumps(asdict(current)))
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file so that readers see the old content or the new, never half, also after a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
@@ -76,6 +76,7 @@ def replace(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    fresh.chmod(mode)
     fresh.replace(path)
     sync_folder(path.parent)
 

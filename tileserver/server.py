@@ -6,11 +6,13 @@ import logging
 import logging.config
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from http.client import HTTPConnection, HTTPException
+from multiprocessing import resource_tracker
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -63,22 +65,34 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         timeout_graceful_shutdown=GRACE,
         timeout_worker_healthcheck=SLOW_START,
     )
+    # The tracker's start unblocks SIGINT in the thread that starts it, so it comes before any is blocked.
+    resource_tracker.ensure_running()
+    listening = config.bind_socket()
     stopping = threading.Event()
     indexing = threading.Thread(target=_keep_indexing, args=(settings, stopping), daemon=True)
     indexing.start()
     threading.Thread(target=_say_when_ready, args=(settings, announce), daemon=True).start()
     try:
         if settings.workers == 1:
-            uvicorn.Server(config).run()
+            uvicorn.Server(config).run(sockets=[listening])
         else:
-            Multiprocess(config, sockets=[config.bind_socket()]).run()
+            _keep_from_workers(signal.SIGINT)
+            Multiprocess(config, sockets=[listening]).run()
     finally:
         stopping.set()
         indexing.join()
 
 
+def _keep_from_workers(number: signal.Signals) -> None:
+    """A terminal's Ctrl-C reaches all processes. Workers inherit this thread's mask, so that they wait for the parent's word, also
+    while they are still importing; the parent hears of it through a thread that does nothing else."""
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+
+
 def _keep_indexing(settings: Settings, stopping: threading.Event) -> None:
     """One indexer at a time, and another one should it end."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by the indexer: Ctrl-C is for the parent
     spawn = multiprocessing.get_context("spawn")
     while not stopping.is_set():
         process = spawn.Process(target=_index, args=(settings, os.getpid()), name="indexer", daemon=True)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 Instants = NDArray[np.int64]
 
 SECOND = 1_000_000
-HOUR = 3_600 * SECOND
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 NO_TIME = np.iinfo(np.int64).min
 """Stands for a missing instant; the same bits as numpy's NaT."""
@@ -21,25 +22,36 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_YEAR, _LAST_YEAR = 2, 9998  # one year of margin keeps every zone's wall clock within what datetime can express
 
 
+UTC_ZONE = ZoneInfo("UTC")
+
+
 def to_instant(moment: datetime) -> int:
     """Microseconds since 1970 UTC of an aware datetime."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
+_FIRST = to_instant(datetime(_FIRST_YEAR, 1, 1, tzinfo=UTC))
+_LAST = to_instant(datetime(_LAST_YEAR + 1, 1, 1, tzinfo=UTC)) - 1
+
+
 def to_datetime(instant: int, zone: ZoneInfo) -> datetime:
-    """The aware datetime, on `zone`'s wall clock, of an instant."""
-    return (_EPOCH + timedelta(microseconds=int(instant))).astimezone(zone)
+    """The aware datetime, on `zone`'s wall clock, of an instant; the nearest that every zone can express."""
+    within = min(max(int(instant), _FIRST), _LAST)
+    return (_EPOCH + timedelta(microseconds=within)).astimezone(zone)
 
 
 def to_text(instant: int, zone: ZoneInfo) -> str:
-    """RFC 3339 on `zone`'s wall clock, with microseconds only where there are any."""
-    return to_datetime(instant, zone).isoformat()
+    """RFC 3339 on `zone`'s wall clock, with microseconds only where there are any; in UTC where the offset has seconds, which
+    RFC 3339 cannot say: before standard time."""
+    shift = _shift_at(instant, zone)
+    return to_datetime(instant, UTC_ZONE if shift % MINUTE else zone).isoformat()
 
 
 def to_texts(instants: Instants, zone: ZoneInfo) -> NDArray[np.str_]:
     """`to_text` of every instant, shape (n,); a missing one becomes the empty text."""
     known = instants != NO_TIME
     shift = offsets(instants, zone)
+    shift = np.where(shift % MINUTE, 0, shift)
     wall = np.where(known, instants + shift, 0).astype("M8[us]")
     whole = not np.any(wall.astype(np.int64) % SECOND)
     texts = np.datetime_as_string(wall, unit="s" if whole else "us")
@@ -123,5 +135,5 @@ def _bisect(before: int, after: int, shift: int, zone: ZoneInfo) -> int:
 
 
 def _offset_text(shift: int) -> str:
-    minutes = abs(shift) // (60 * SECOND)
+    minutes = abs(shift) // MINUTE
     return f"{'-' if shift < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}"

@@ -42,7 +42,7 @@ async def download(request: Request, name: str) -> Response:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     writer = WRITERS[format]
     spool: Spool = request.app.state.spool
-    path = await spool.get(tag, lambda: writer.write(snapshot, filter, _parts(snapshot, filter)))
+    path = await spool.get(tag, lambda: writer.write(snapshot, filter, _parts(snapshot, filter)), request)
     return FileResponse(path, headers=headers, media_type=writer.MEDIA_TYPE, filename=f"{layer.id}.{format}")
 
 

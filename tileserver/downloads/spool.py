@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkstemp
 
+from starlette.requests import Request
+
+from tileserver.flights import Flights
+
 THREADS = 2
 """Downloads are written beside the tiles' own threads, so that large ones do not hold up a map."""
+
+MOST_FILES = 1_000
 
 
 class Spool:
@@ -21,20 +27,16 @@ class Spool:
         self._most_bytes = most_bytes
         self._home = TemporaryDirectory(prefix="tileserver-downloads-")
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="download")
-        self._files: OrderedDict[str, Path] = OrderedDict()
-        self._making: dict[str, asyncio.Future[Path]] = {}
+        self._files: OrderedDict[str, tuple[Path, int]] = OrderedDict()
+        self._bytes = 0
+        self._flights: Flights[Path] = Flights(self._executor)
 
-    async def get(self, key: str, write: Callable[[], Iterator[bytes]]) -> Path:
-        """The file of a key, written on a thread if it is not there; those who ask meanwhile wait for the same one."""
+    async def get(self, key: str, write: Callable[[], Iterator[bytes]], request: Request) -> Path:
+        """The file of a key, written on a thread if it is not there. Raises Unavailable when too many are being written."""
         if key in self._files:
             self._files.move_to_end(key)
-            return self._files[key]
-        making = self._making.get(key)
-        if making is None:
-            making = asyncio.get_running_loop().run_in_executor(self._executor, self._write, write)
-            self._making[key] = making
-            making.add_done_callback(lambda done: self._made(key, done))
-        return await asyncio.shield(making)
+            return self._files[key][0]
+        return await self._flights.get(key, partial(self._write, write), partial(self._keep, key), request)
 
     def close(self) -> None:
         self._executor.shutdown(cancel_futures=True)
@@ -44,17 +46,19 @@ class Spool:
         handle, name = mkstemp(dir=self._home.name)
         os.close(handle)
         path = Path(name)
-        with path.open("wb") as file:
-            file.writelines(write())
+        try:
+            with path.open("wb") as file:
+                file.writelines(write())
+        except BaseException:
+            path.unlink()
+            raise
         return path
 
-    def _made(self, key: str, done: asyncio.Future[Path]) -> None:
-        del self._making[key]
-        if done.cancelled() or done.exception() is not None:
-            return
-        self._files[key] = done.result()
-        sizes = {key: path.stat().st_size for key, path in self._files.items()}
-        while sum(sizes.values()) > self._most_bytes and len(sizes) > 1:
-            oldest, path = self._files.popitem(last=False)
-            del sizes[oldest]
-            path.unlink()  # who is reading it still holds it open
+    def _keep(self, key: str, path: Path) -> None:
+        size = path.stat().st_size
+        self._files[key] = path, size
+        self._bytes += size
+        while (self._bytes > self._most_bytes or len(self._files) > MOST_FILES) and len(self._files) > 1:
+            _, (oldest, size) = self._files.popitem(last=False)
+            self._bytes -= size
+            oldest.unlink()  # who is reading it still holds it open

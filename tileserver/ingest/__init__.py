@@ -24,6 +24,9 @@ from tileserver.stores.store import Store
 
 __all__ = ["Ledger", "ingest"]
 
+MOST_REJECTED = 0.5
+"""With `replace`, a larger share of rejected rows means a file that does not fit, and rows that are not gone at all."""
+
 
 def ingest(
     layer: Layer,
@@ -74,6 +77,9 @@ def _load(layer: Layer, read: Iterator[Rows], tally: Tally, rejected: Rejects, *
         tally.add(layer, rows, cleaned, admitted)
         if admitted.batch.num_rows:
             yield admitted.batch if layer.id_field else row_ids.give(admitted.batch)
-    if replace and tally.read and tally.read == tally.rejected:
+    if replace and tally.rejected > tally.read * MOST_REJECTED:
         why = ", ".join(f"{reason} ({count:,})" for reason, count in tally.reasons.most_common(3))
-        raise IngestError(f"{layer.id}: every row was rejected, so nothing is replaced: {why}")
+        raise IngestError(
+            f"{layer.id}: {tally.rejected:,} of {tally.read:,} rows were rejected, so nothing is replaced: {why}. "
+            "Without --replace, the good ones are added and none is removed"
+        )

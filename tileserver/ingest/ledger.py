@@ -42,6 +42,8 @@ class Ledger:
     """Field with `include` → value that is not listed → excluded rows that have it; "" for none."""
     files: Mapping[str, int]
     """File → rows read from it."""
+    lacking: Mapping[str, tuple[str, ...]]
+    """File → fields that it has no column for: its rows have no value in them."""
 
     def in_words(self) -> str:
         """A paragraph for a person."""
@@ -50,11 +52,12 @@ class Ledger:
         parts += [f"{count:,} {name}" for name in ("superseded", "excluded", "rejected") if (count := getattr(self, name))]
         sentences = [f"{_counted(self.read, 'row')} read from {files}: {', '.join(parts)}."]
         if self.removed:
-            sentences.append(f"Removed, since the files no longer hold them: {_counted(self.removed, 'row')}.")
+            sentences.append(f"Removed, since no published row of the files has their ids: {_counted(self.removed, 'row')}.")
         if self.repaired:
             sentences.append(f"Repaired: {_counted(self.repaired, 'invalid outline')}.")
         if self.blanked:
             sentences.append(f"Left out, since they could not be read: values of {_list(self.blanked)}.")
+        sentences += [f"No column in {file}, so no values: {', '.join(fields)}." for file, fields in self.lacking.items()]
         if self.reasons:
             sentences.append(f"Rejected: {_list(self.reasons)}.")
         sentences += [f"Withheld by {name}: {_list(values)}." for name, values in self.withheld.items()]
@@ -91,11 +94,14 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     withheld: dict[str, Counter[str]] = field(default_factory=dict)
     files: Counter[str] = field(default_factory=Counter)
+    lacking: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def add(self, layer: Layer, rows: Rows, cleaned: Cleaned, admitted: Admitted) -> None:
         count = len(rows.lines) + len(rows.faults)
         self.read += count
         self.files[rows.source] += count
+        if absent := tuple(name for name in layer.fields if name not in rows.fields):
+            self.lacking[rows.source] = absent
         self.excluded += int(admitted.withheld.sum())
         self.rejected += len(cleaned.rejected)
         self.repaired += cleaned.repaired
@@ -131,4 +137,5 @@ class Tally:
             reasons=dict(self.reasons),
             withheld={name: dict(values) for name, values in self.withheld.items() if values},
             files=dict(self.files),
+            lacking=self.lacking,
         )

@@ -18,7 +18,7 @@ class Rejects:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._new = path.with_name(f".{path.name}.new")
+        self._new = path.with_name(f".{path.name}.{os.getpid()}.new")
 
     def __enter__(self) -> Self:
         with self._writing():

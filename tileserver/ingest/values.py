@@ -74,8 +74,8 @@ def integers(texts: Texts) -> pa.Array[Any]:
 
 
 def numbers(texts: Texts) -> pa.Array[Any]:
-    """float64, finite, of "5", "-.5", "1e3", "1,234.5"."""
-    plain = _without_thousands(texts)
+    """float64, finite, of "5", "-.5", "1e3", "1,234.5", "$4,737.50"."""
+    plain = _without_thousands(pc.replace_substring_regex(texts, r"^([-+]?)\$ ?", r"\1"))
     plain = _where(pc.match_substring_regex(plain, _NUMBER), plain)
     values = pc.replace_substring_regex(plain, r"^\+", "").cast(pa.float64())
     # Adding 0 makes the negative zero a zero.

@@ -63,8 +63,8 @@ class Snapshot:
         self.revision = folder.name
         try:
             self.manifest: dict[str, Any] = orjson.loads((folder / "manifest.json").read_bytes())
-        except FileNotFoundError as error:
-            raise SnapshotError(f"{folder / 'manifest.json'}: missing") from error
+        except (OSError, orjson.JSONDecodeError) as error:
+            raise SnapshotError(f"{folder / 'manifest.json'}: missing or damaged") from error
         if self.manifest.get("format") != FORMAT:
             raise SnapshotError(f"{folder}: written by another version of the server")
         arrays = {name: columns.map_array(folder, entry) for name, entry in self.manifest["arrays"].items()}

@@ -23,7 +23,7 @@ from tileserver.catalog import GEOMETRY, Layer
 from tileserver.errors import SnapshotError
 from tileserver.snapshot import FORMAT, Snapshot, columns, definition, digest
 from tileserver.snapshot.cells import members_shown
-from tileserver.snapshot.mercator import quantize
+from tileserver.snapshot.mercator import quantize, quantize_sides
 from tileserver.snapshot.morton import morton
 
 FEATURE_ID_LIMIT = 2**53
@@ -109,7 +109,9 @@ def _positions(layer: Layer, geometries: NDArray[np.object_]) -> Positions:
         x, y = quantize(west, south)
         box = {}
     else:
-        box = dict(zip(("west", "north", "east", "south"), (*quantize(west, north), *quantize(east, south)), strict=True))
+        box = dict(
+            zip(("west", "north", "east", "south"), (*quantize_sides(west, north), *quantize_sides(east, south)), strict=True)
+        )
         x, y = _anchors(layer, geometries[known], box)
     spread = {name: _spread(known, values) for name, values in {"x": x, "y": y, **box}.items()}
     extent = (float(west.min()), float(south.min()), float(east.max()), float(north.max())) if known.any() else None

@@ -36,6 +36,12 @@ def quantize(lon: Degrees, lat: Degrees) -> tuple[NDArray[np.uint32], NDArray[np
     return wrapped.astype(np.uint32), np.clip(np.rint(y), 0, WORLD - 1).astype(np.uint32)
 
 
+def quantize_sides(lon: Degrees, lat: Degrees) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """As `quantize`, for the sides of boxes: longitude 180 is the last unit of the world, so that no box turns inside out."""
+    x, y = mercator(lon, lat)
+    return np.clip(np.rint(x), 0, WORLD - 1).astype(np.uint32), np.clip(np.rint(y), 0, WORLD - 1).astype(np.uint32)
+
+
 def degrees(x: NDArray[np.uint32], y: NDArray[np.uint32]) -> tuple[Degrees, Degrees]:
     """Whole world units → degrees rounded to seven decimals: those that `quantize` was given, if they had no more."""
     lon, lat = geographic(x.astype(np.float64), y.astype(np.float64))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tileserver.filters import Bbox, Filter, Interval
 from tileserver.snapshot import Snapshot
 from tileserver.snapshot.columns import NO_CODE, CategoryColumn, Rows, TimeColumn
-from tileserver.snapshot.mercator import quantize
+from tileserver.snapshot.mercator import quantize_sides
 from tileserver.times import NO_TIME
 
 COUNTS_KEPT = 1_000
@@ -88,12 +88,12 @@ def _among(column: CategoryColumn, values: tuple[str, ...], part: slice) -> NDAr
 
 def _inside(snapshot: Snapshot, bbox: Bbox, part: slice) -> NDArray[np.bool_]:
     west, south, east, north = bbox
-    (left, right), (top, bottom) = quantize(np.array([west, east]), np.array([north, south]))
-    if east == 180:
-        right = np.uint32(2**32 - 1)  # 180° itself is where the world begins again
+    (left, right), (top, bottom) = quantize_sides(np.array([west, east]), np.array([north, south]))
     matches = np.zeros(part.stop - part.start, np.bool_)
     placed = slice(part.start, min(part.stop, snapshot.positioned))
     across = snapshot.east[placed] >= left, snapshot.west[placed] <= right
     beside = across[0] | across[1] if west > east else across[0] & across[1]
+    if east == 180:
+        beside |= snapshot.west[placed] == 0  # a point on the meridian itself, where the world begins again
     matches[: max(placed.stop - placed.start, 0)] = beside & (snapshot.south[placed] >= top) & (snapshot.north[placed] <= bottom)
     return matches

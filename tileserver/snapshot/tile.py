@@ -96,32 +96,31 @@ def draw(snapshot: Snapshot, filter: Filter, address: Address, options: Options)
     """
     make = _points if snapshot.layer.is_points else _shapes
     content = make(snapshot, filter, address, options)
-    written = _write(snapshot, filter, content)
+    written = _write(snapshot, filter, content) + _labels(snapshot, filter, address)
     if len(written) > MOST_BYTES:
         if options.aggregate == "never":
             raise BadRequest("This tile would pass 500 kB with every row in it. Leave aggregate out, filter more, or zoom in.")
-        return _reduced(snapshot, filter, content)
-    if snapshot.layer.kind == "areas":
-        written += _labels(snapshot, filter, address)
+        return _reduced(snapshot, filter, content, address)
     return Drawn(written, content.total, content.total)
 
 
-def _reduced(snapshot: Snapshot, filter: Filter, content: Content) -> Drawn:
+def _reduced(snapshot: Snapshot, filter: Filter, content: Content, address: Address) -> Drawn:
     """Without attributes but the categories, which colours hang on; then without these; then without the last features."""
     categories = tuple(
         field.name for field in snapshot.layer.categories if filter.properties is None or field.name in filter.properties
     )
     colored, bare = replace(filter, properties=categories), replace(filter, properties=())
-    data = _write(snapshot, colored, content)
+    data = _write(snapshot, colored, content) + _labels(snapshot, colored, address)
+    labels = _labels(snapshot, bare, address)
     if len(data) > MOST_BYTES:
-        data = _write(snapshot, bare, content)
+        data = _write(snapshot, bare, content) + labels
     shown, keep = content.total, len(content.geometry)
     while len(data) > MOST_BYTES:
         keep = int(keep * 0.9 * MOST_BYTES / len(data))
         members, groups = content.members[:keep], max(keep - len(content.members), 0)
         runs = cells.Runs(content.groups.runs.starts[:groups], content.groups.runs.counts[:groups])
         part = Content(members, Groups(content.groups.rows, runs), content.geometry.take(np.arange(keep)), content.total)
-        data, shown = _write(snapshot, bare, part), len(members) + int(runs.counts.sum())
+        data, shown = _write(snapshot, bare, part) + labels, len(members) + int(runs.counts.sum())
     return Drawn(data, shown, content.total, "attributes" if shown == content.total else "features")
 
 
@@ -235,7 +234,9 @@ def _squares(code: NDArray[np.uint64], address: Address, grid: int) -> mvt.Geome
 
 
 def _labels(snapshot: Snapshot, filter: Filter, address: Address) -> bytes:
-    """The MVT layer `{id}_labels`: each area's attributes at a point inside it, in one tile only."""
+    """The MVT layer `{id}_labels` of areas: each one's attributes at a point inside it, in one tile only."""
+    if snapshot.layer.kind != "areas":
+        return b""
     rows = select.rows(snapshot, filter, *_tile_rows(snapshot, address))
     x, y = snapshot.x[rows], snapshot.y[rows]
     geometry = mvt.points(_tile_units(x, address.x, address), _tile_units(y, address.y, address))
@@ -315,6 +316,8 @@ def _sums(snapshot: Snapshot, name: str, groups: Groups) -> pa.Array:
     """The sum of a measure over each group, shape (g,): exact for integers, in whole ten-thousandths for numbers."""
     values = snapshot.columns[name].arrow(groups.rows)
     whole = pc.fill_null(values, 0).to_numpy(zero_copy_only=False)
+    if np.abs(whole.astype(np.float64)).sum() * FIXED_POINT >= 2.0**63:  # beyond what int64 holds: as near as floats come
+        return pa.array(np.add.reduceat(whole.astype(np.float64), groups.runs.starts))
     if pa.types.is_integer(values.type):
         return pa.array(np.add.reduceat(whole, groups.runs.starts))
     scaled = np.rint(whole * FIXED_POINT).astype(np.int64)

@@ -59,7 +59,7 @@ async def tile(request: Request, ids: str, z: str, x: str, y: str) -> Response:
 
     cache: TileCache = request.app.state.tile_cache
     snapshots = [live.snapshot(layer, currents[layer.id]) for layer in drawn]
-    made = await cache.get(f"{tag}{address}", partial(_render, snapshots, asked, address, options, encoding))
+    made = await cache.get(f"{tag}{address}", partial(_render, snapshots, asked, address, options, encoding), request)
     if made.detail:
         headers["Tile-Detail"] = made.detail
     if not made.body:
