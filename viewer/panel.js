@@ -57,6 +57,7 @@ export class Panel {
     this.updates.push((state) => {
       const { from: first, to: last } = days(state);
       [from.input.value, to.input.value] = [first, last];
+      [from.input.max, to.input.min] = [last || '9999-12-31', first || '1900-01-01']; // so that none ends before it begins
     });
     return element('div', { class: 'days' }, from.label, to.label);
   }
@@ -185,9 +186,13 @@ function sentence(layers, answers, words) {
   return words.sentence(words.list(found), moments.length ? words.range(first, last) : '');
 }
 
-/** First and last instant of what was counted, in milliseconds: the filter's where it is closed, the data's where it is open. */
+/**
+ * First and last instant of what was counted, in milliseconds: the filter's where it is closed, the data's where it is open;
+ * nothing where the filter begins after the data end.
+ */
 function span(layer, { datetime }) {
   if (!layer.time_range) return [];
   const asked = (datetime ?? '../..').split('/');
-  return layer.time_range.map((known, side) => Date.parse(asked[side] && asked[side] !== '..' ? asked[side] : known));
+  const both = layer.time_range.map((known, side) => Date.parse(asked[side] && asked[side] !== '..' ? asked[side] : known));
+  return both[0] <= both[1] ? both : [];
 }
