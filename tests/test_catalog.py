@@ -45,7 +45,18 @@ def test_a_layer_is_frozen(tmp_path: Path) -> None:
         (MINIMAL + "colour = 1", "trees.toml: colour: unknown key"),
         ('kind = "places"', "trees.toml: title: this key is needed"),
         (MINIMAL + 'follow = "trigger"', 'trees.toml: follow: "trigger" cannot act yet'),
-        (MINIMAL + 'raster = "a.tif"', "trees.toml: raster: this key cannot act yet"),
+        (MINIMAL + 'function = "f"', "trees.toml: function: this key cannot act yet"),
+        (MINIMAL + 'raster = "/vsicurl/http://a/b.tif"', "trees.toml: raster: must be the name of a file on this machine"),
+        (MINIMAL + 'query = "gone.sql"', "gone.sql cannot be read"),
+        (MINIMAL + 'sql = "SELECT 1"', "trees.toml: sql: unknown key"),
+        (MINIMAL + "min_count = 5", 'trees.toml: min_count: needs publish = "counts"'),
+        (MINIMAL + "[fields]\na = { breaks = [1] }", "trees.toml: fields.a: a field with breaks has type"),
+        (MINIMAL + "[fields]\na = { type = 'number', breaks = [2, 1] }", "trees.toml: fields.a.breaks: must be one to six numbers"),
+        (MINIMAL + "[fields]\na = { type = 'integer', per = 1000 }", 'trees.toml: fields.a.per: only a layer of kind "areas"'),
+        (MINIMAL + "[fields]\na = { labels = { x = 'X' } }", "trees.toml: fields.a: labels and descriptions of values"),
+        (MINIMAL + "[ingest]\nx = 'X'\ny = 'Y'\ngeometry = 'g'", "trees.toml: ingest.geometry: a position is in x and y"),
+        (MINIMAL + "[ingest.join]\nlayer = 'b'\nby = 'a'", "trees.toml: ingest.join.layer: there is no other layer b"),
+        (MINIMAL + "[translations.es.fields.a]\ntitle = 'A'", "trees.toml: translations.es.fields.a: not a field"),
         (MINIMAL + 'timezone = "Mars/Olympus"', "trees.toml: timezone: "),
         (MINIMAL + "[fields]\na = { role = 'time', type = 'text' }", 'trees.toml: fields.a: a field with role = "time"'),
         (MINIMAL + "[fields]\nid = { }", "trees.toml: fields.id: this name is taken"),
@@ -83,3 +94,22 @@ def test_every_wrong_file_is_told_at_once(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such folder of layer files"):
         catalog.load(tmp_path / "nowhere")
+
+
+def test_a_raster_stands_beside_the_layers_of_rows(tmp_path: Path) -> None:
+    written(tmp_path, 'title = "Elevation"\nraster = "elevation.tif"\nunit = "m"', "elevation.toml")
+    written(tmp_path, MINIMAL)
+    known = catalog.load(tmp_path)
+    assert list(known) == ["trees"]
+    assert known.rasters["elevation"].unit == "m"
+    with pytest.raises(ConfigError, match="is a raster, which has no rows"):
+        catalog.load_layer(tmp_path / "elevation.toml")
+
+
+def test_a_query_is_the_text_of_the_file_beside(tmp_path: Path) -> None:
+    (tmp_path / "trees.sql").write_text("-- all of them\nSELECT * FROM trees;\n")
+    written(tmp_path, MINIMAL + 'query = "trees.sql"')
+    assert catalog.load(tmp_path)["trees"].sql == "-- all of them\nSELECT * FROM trees"
+    (tmp_path / "trees.sql").write_text("DELETE FROM trees")
+    with pytest.raises(ConfigError, match="must hold one SELECT"):
+        catalog.load(tmp_path)

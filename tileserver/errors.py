@@ -33,6 +33,10 @@ class StoreError(TileserverError):
     """A store that cannot be opened, read or written."""
 
 
+class ForeignRows(StoreError):
+    """Rows that other programs bring into the store: only there they can be removed."""
+
+
 class IngestError(TileserverError):
     """A file or a row source that cannot be brought in at all; single bad rows go to the ledger instead."""
 
@@ -49,8 +53,21 @@ class NotFound(TileserverError):
     status = HTTPStatus.NOT_FOUND
 
 
+class ContentTooLarge(TileserverError):
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
 class UriTooLong(TileserverError):
     status = HTTPStatus.REQUEST_URI_TOO_LONG
+
+
+class RangeNotSatisfiable(TileserverError):
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+
+    def __init__(self, message: str, size: int | None = None) -> None:
+        """`size`, in bytes, is that of the file asked for."""
+        super().__init__(message)
+        self.headers = {} if size is None else {"Content-Range": f"bytes */{size}"}
 
 
 class HeadersTooLarge(TileserverError):

@@ -81,6 +81,12 @@ def from_wall(wall: Instants, zone: ZoneInfo) -> Instants:
     return np.where(wall == NO_TIME, NO_TIME, wall - shift)
 
 
+def day_begin(instant: int, zone: ZoneInfo) -> int:
+    """When the day of an instant begins on the wall clock of a zone."""
+    wall = to_wall(np.array([instant], np.int64), zone)
+    return int(from_wall(wall // DAY * DAY, zone)[0])
+
+
 def offsets(instants: Instants, zone: ZoneInfo) -> Instants:
     """The offset from UTC of `zone` at each instant, in microseconds, shape (n,)."""
     starts, shifts = _changes(zone.key, _decades(instants))
