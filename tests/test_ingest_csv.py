@@ -1,14 +1,20 @@
 """Delimited text: encodings, delimiters, quotes, the line of every record, and which column is which field."""
 
 import csv
+import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_ingest import bring, held, layer_of, rejects
 
 from tileserver.errors import IngestError
-from tileserver.ingest import csv_file, ingest
+from tileserver.ingest import csv_block, csv_file, ingest
+from tileserver.ingest.csv_block import Form, Part
+from tileserver.ingest.csv_file import Text
 from tileserver.stores import FolderStore
 
 CAFES: dict[str, Any] = {"kind": "places", "fields": {"name": {"role": "id"}, "seats": {"type": "integer"}, "zip_code": {}}}
@@ -19,7 +25,7 @@ def read(folder: Path, content: bytes, name: str = "cafes.csv", **changes: Any) 
     """The rows of one file, as stored."""
     (folder / name).write_bytes(content)
     layer = layer_of(CAFES, **changes)
-    ingest(layer, FolderStore(folder / "store"), [name], folder=folder, rejects=folder / "rejects.csv", replace=True)
+    ingest(layer, FolderStore(folder / "store"), [name], folder=folder, home=folder, replace=True)
     return held(folder, layer)
 
 
@@ -177,3 +183,58 @@ def test_columns_that_are_missing_or_doubtful_are_named(header: str, changes: di
         bring(tmp_path, layer_of(CAFES, ingest=changes), header + "\n")
     assert str(raised.value).startswith("1.csv: ")
     assert message in str(raised.value)
+
+
+# The fast reader and the csv module
+
+VALUES = st.one_of(
+    st.sampled_from(
+        ["", "a", " b ", '""', '"c"', '"d,e"', '"f\ng"', '"h""i"', '"j\r\nk"', 'l"m', '"n"o', 'p""q', ' "r"', "ä", "\ufeff"]
+    ),
+    st.text(st.sampled_from('ab,;"\n\r\0 é'), max_size=4),
+)
+RECORDS = st.lists(st.lists(VALUES, min_size=1, max_size=4).map(",".join) | st.just(""), max_size=8)
+
+
+def records_of(read: Iterator[Part]) -> tuple[Any, ...]:
+    """(lines, columns, faults) of all parts, or the error."""
+    try:
+        parts = list(read)
+    except IngestError as error:
+        return (str(error),)
+    lines = [line for part in parts for line in part.lines.tolist()]
+    columns = [[text for part in parts for text in part.columns[index].to_pylist()] for index in (0, 2)]
+    return lines, columns, [fault for part in parts for fault in part.faults]
+
+
+@settings(max_examples=500)
+@given(RECORDS, st.sampled_from(["\n", "\r\n", "\r"]), st.booleans(), st.integers(1, 40), st.integers(1, 3))
+def test_blocks_are_read_as_the_csv_module_reads_their_records(
+    records: list[str], ending: str, ended: bool, size: int, most: int
+) -> None:
+    content = (ending.join(records) + (ending if ended else "")).encode()
+    form = Form(",", 3, (0, 2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_file, "BLOCK", size)
+        patch.setattr(csv_file, "BATCH", most)
+        fast = records_of(csv_file.parts(Text(io.BytesIO(content), "utf-8"), form, "x.csv"))
+    text = Text(io.BytesIO(content), "utf-8")
+    slow = records_of(csv_file.slowly(text, form, "x.csv", 1_000) for _ in range(1))
+    assert fast == slow
+
+
+def test_a_plain_file_is_read_in_blocks(tmp_path: Path) -> None:
+    content = "".join(f'{number},"Two, ""words""\nand more",{number % 7}\r\n' for number in range(1_000)).encode()
+    taken = csv_block.take(content, Form(",", 3, (1, 2)), line=2, ended=True, most=600)
+    assert taken is not None
+    assert (taken.lines, len(taken.part.lines), taken.part.lines[-1]) == (1_200, 600, 1_200)
+    assert taken.part.columns[1][0].as_py() == 'Two, "words"\nand more'
+    assert content[taken.length :].startswith(b"600,")
+
+
+def test_a_stray_quote_makes_only_the_records_around_it_slow() -> None:
+    content = b"1,a,b\n" * 10 + b'2,6" pipe,b\n' + b"3,a,b\n"
+    taken = csv_block.take(content, Form(",", 3, (1,)), line=1, ended=True, most=100)
+    assert taken is not None
+    assert (taken.length, len(taken.part.lines)) == (60, 10)
+    assert csv_block.take(content[60:], Form(",", 3, (1,)), line=11, ended=True, most=100) is None

@@ -34,7 +34,7 @@ def collection(*features: Any, **members: Any) -> bytes:
 
 def bring(folder: Path, layer: Layer, content: bytes, name: str = "file.geojson") -> Ledger:
     (folder / name).write_bytes(content)
-    return ingest(layer, FolderStore(folder / "store"), [name], folder=folder, rejects=folder / "rejects.csv")
+    return ingest(layer, FolderStore(folder / "store"), [name], folder=folder, home=folder)
 
 
 def geometries(folder: Path, layer: Layer) -> dict[str, str | None]:
@@ -217,7 +217,7 @@ def test_areas_are_polygons_mended_where_they_cross_themselves(tmp_path: Path) -
         "no position",
         "a position that cannot be read",
         "no position",
-        "outside the bounds",
+        "outside the coordinate system",
     ]
     assert ledger.repaired == 1
     assert "Repaired: 1 invalid outline." in ledger.in_words()
@@ -259,5 +259,5 @@ def test_areas_from_a_table_without_outlines_have_no_position(tmp_path: Path) ->
     (tmp_path / "wards.csv").write_text("ward,lon,lat\n1,-92.3,34.7\n2,,\n")
     for position, reasons in (("required", {"no position": 2}), ("optional", {})):
         layer = layer_of(WARDS, position=position)
-        ledger = ingest(layer, FolderStore(tmp_path / position), ["wards.csv"], folder=tmp_path, rejects=tmp_path / "rejects.csv")
+        ledger = ingest(layer, FolderStore(tmp_path / position), ["wards.csv"], folder=tmp_path, home=tmp_path)
         assert (ledger.reasons, ledger.published) == (reasons, 2 - sum(reasons.values()))

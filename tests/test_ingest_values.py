@@ -13,7 +13,8 @@ from pyproj import Transformer
 from test_ingest import bring, held, layer_of, rejects
 
 from tileserver.errors import IngestError
-from tileserver.ingest.dates import instants
+from tileserver.ingest import values
+from tileserver.ingest.dates import FIRST_YEAR, LAST_YEAR, instants
 from tileserver.ingest.values import MISSING, values_of
 
 
@@ -64,6 +65,18 @@ def test_booleans_are_the_usual_words() -> None:
     )
 
 
+NUMBER_LIKE = st.text(st.sampled_from("0123456789+-.,e$ "), max_size=8) | st.from_regex(
+    r"-?[0-9]{1,20}(\\.[0-9]{0,20})?", fullmatch=True
+)
+
+
+@given(st.lists(st.none() | NUMBER_LIKE, max_size=8))
+def test_plain_numbers_are_read_as_all_others_are(texts: list[str | None]) -> None:
+    column = values.trimmed(pa.array(texts, pa.string()))
+    assert values.integers(column).to_pylist() == values.any_integers(column).to_pylist()
+    assert values.numbers(column).to_pylist() == values.any_numbers(column).to_pylist()
+
+
 # Dates
 
 
@@ -99,6 +112,23 @@ def test_without_formats_dates_are_iso_8601() -> None:
     assert moments(
         ["2020-07-01", "2020-07-01T12:30", "2020-07-01 12:30:15.5", "2020-07-01T12:30Z"], zone="America/Chicago"
     ) == told("2020-07-01T05:00", "2020-07-01T17:30", "2020-07-01T17:30:15.500000", "2020-07-01T12:30")
+
+
+ISO = st.sampled_from(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S.000", "%Y-%m-%dT%H:%M:%S.5"])
+
+
+@given(st.lists(st.tuples(st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31)), ISO, st.sampled_from("0149")), max_size=8))
+def test_iso_dates_are_read_as_datetime_reads_them(written: list[tuple[datetime, str, str]]) -> None:
+    def slow(text: str) -> datetime | None:
+        try:
+            moment = datetime.fromisoformat(text).replace(tzinfo=UTC)
+        except ValueError:
+            return None
+        return moment if FIRST_YEAR <= moment.year <= LAST_YEAR else None
+
+    # Some are no dates: a digit is another.
+    texts = [moment.strftime(form).rjust(len(form), "0").replace("2", digit) for moment, form, digit in written]
+    assert moments(texts) == [slow(text) for text in texts]
 
 
 def test_an_offset_is_respected_beside_any_format() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -28,7 +29,7 @@ class Ledger:
     superseded: int
     """Rows whose id came again later: the last one counts."""
     excluded: int
-    """Rows that the layer's `[privacy] include` holds back."""
+    """Rows that the layer's `[privacy] include` holds back, and those that were forgotten."""
     rejected: int
     removed: int
     """Rows of the store that the files do not hold, with `replace`."""
@@ -43,13 +44,26 @@ class Ledger:
     files: Mapping[str, int]
     """File → rows read from it."""
     lacking: Mapping[str, tuple[str, ...]]
-    """File → fields that it has no column for: its rows have no value in them."""
+    """File → fields that it has no column for: its rows have no value in them, but what the store already held."""
+    forgotten: int
+    """Excluded rows whose ids `tileserver forget` was given."""
+    kept: int
+    """Rows that keep stored values, since their file has no column for them."""
+    joined: Mapping[str, int]
+    """With `[ingest.join]`: how many rows are `matched`, `unmatched`, or `ambiguous`, their key standing at several places."""
+    at: datetime
+    """When it was published."""
+    not_modified: Mapping[str, str]
+    """Address that has not changed, so that nothing was read from it → when what it holds was published."""
 
     def in_words(self) -> str:
         """A paragraph for a person."""
         files = next(iter(self.files), "no file") if len(self.files) < 2 else f"{len(self.files):,} files"
         parts = [f"{self.published:,} published", f"{self.unchanged:,} unchanged"]
         parts += [f"{count:,} {name}" for name in ("superseded", "excluded", "rejected") if (count := getattr(self, name))]
+        not_modified = [f"{name} is not modified since its rows were published at {at}." for name, at in self.not_modified.items()]
+        if not_modified and not self.files:
+            return " ".join(not_modified)
         sentences = [f"{_counted(self.read, 'row')} read from {files}: {', '.join(parts)}."]
         if self.removed:
             sentences.append(f"Removed, since no published row of the files has their ids: {_counted(self.removed, 'row')}.")
@@ -57,15 +71,22 @@ class Ledger:
             sentences.append(f"Repaired: {_counted(self.repaired, 'invalid outline')}.")
         if self.blanked:
             sentences.append(f"Left out, since they could not be read: values of {_list(self.blanked)}.")
+        if self.joined:
+            told = [f"{self.joined.get(name, 0):,} {name}" for name in ("matched", "unmatched", "ambiguous")]
+            sentences.append(f"Positions by the joined layer: {', '.join(told)}.")
         sentences += [f"No column in {file}, so no values: {', '.join(fields)}." for file, fields in self.lacking.items()]
+        if self.kept:
+            sentences.append(f"Kept as they were, in columns that a file does not have: values of {_counted(self.kept, 'row')}.")
         if self.reasons:
             sentences.append(f"Rejected: {_list(self.reasons)}.")
         sentences += [f"Withheld by {name}: {_list(values)}." for name, values in self.withheld.items()]
-        return " ".join(sentences)
+        if self.forgotten:
+            sentences.append(f"Held back, since they were forgotten: {_counted(self.forgotten, 'row')}.")
+        return " ".join(sentences + not_modified)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, to be written as JSON."""
-        return asdict(self)
+        return asdict(self) | {"at": self.at.isoformat()}
 
 
 _LISTED = 10
@@ -95,6 +116,10 @@ class Tally:
     withheld: dict[str, Counter[str]] = field(default_factory=dict)
     files: Counter[str] = field(default_factory=Counter)
     lacking: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    joined: Counter[str] = field(default_factory=Counter)
+    forgotten: int = 0
+    kept: int = 0
+    not_modified: Mapping[str, str] = field(default_factory=dict)
 
     def add(self, layer: Layer, rows: Rows, cleaned: Cleaned, admitted: Admitted) -> None:
         count = len(rows.lines) + len(rows.faults)
@@ -119,9 +144,10 @@ class Tally:
             IngestError: the sums differ: a row was lost or counted twice.
         """
         stored = published.published + published.unchanged + published.superseded
-        if self.read != stored + self.excluded + self.rejected:
+        excluded = self.excluded + self.forgotten
+        if self.read != stored + excluded + self.rejected:
             raise IngestError(
-                f"the ledger does not add up: {self.read:,} rows read, but {stored:,} stored, {self.excluded:,} excluded "
+                f"the ledger does not add up: {self.read:,} rows read, but {stored:,} stored, {excluded:,} excluded "
                 f"and {self.rejected:,} rejected; this is a fault of the program"
             )
         return Ledger(
@@ -129,7 +155,7 @@ class Tally:
             published=published.published,
             unchanged=published.unchanged,
             superseded=published.superseded,
-            excluded=self.excluded,
+            excluded=excluded,
             rejected=self.rejected,
             removed=published.removed,
             repaired=self.repaired,
@@ -138,4 +164,9 @@ class Tally:
             withheld={name: dict(values) for name, values in self.withheld.items() if values},
             files=dict(self.files),
             lacking=self.lacking,
+            forgotten=self.forgotten,
+            kept=self.kept,
+            joined=dict(self.joined),
+            at=published.state.published_at or datetime.now(UTC),
+            not_modified=self.not_modified,
         )

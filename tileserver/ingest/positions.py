@@ -15,8 +15,9 @@ from pyproj.exceptions import ProjError
 
 from tileserver.catalog import Layer
 from tileserver.errors import IngestError
-from tileserver.ingest.columns import DEGREES
+from tileserver.ingest.columns import DEGREES, LONLAT
 from tileserver.ingest.rows import XY, Rows, Shapes, Texts
+from tileserver.ingest.shown import shown
 from tileserver.ingest.values import numbers, trimmed
 from tileserver.privacy import points_as_wkb
 
@@ -30,6 +31,14 @@ Reasons = NDArray[np.object_]
 NO_POSITION, AT_ZERO, UNREADABLE = "no position", "position 0,0", "a position that cannot be read"
 OUTSIDE_CRS, OUTSIDE_BOUNDS = "outside the coordinate system", "outside the bounds"
 WRONG_KIND, BEYOND_REPAIR = "a geometry of another kind than the layer's", "an invalid geometry that cannot be repaired"
+
+MOST_CROSSINGS = 50_000
+"""Of the edges of one geometry. GEOS takes about two seconds to mend as many, and longer than in proportion for more."""
+_SOME_EDGES = 100
+
+_FARTHEST = np.array([180.0, 90.0])
+_ROUNDING = 1e-6
+"""Degrees beyond the edge of the world that a projection may add."""
 
 _NO_SHAPE = -1
 _POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
@@ -102,8 +111,10 @@ def _outlines(layer: Layer, rows: Rows) -> Positions:
     _blame_absent(layer, reasons, shapely.is_missing(shapes), at_zero, unreadable)
     shapes[at_zero] = None
     shapes = shapely.transform(shapes, lambda xy: np.column_stack(_to_degrees(rows, xy[:, 0], xy[:, 1])))
-    _drop(shapes, reasons, OUTSIDE_CRS, _with_infinite_places(shapes))
+    _drop(shapes, reasons, OUTSIDE_CRS, _beyond_the_globe(shapes))
+    shapes = shapely.transform(shapes, lambda xy: np.clip(xy, -_FARTHEST, _FARTHEST))
     repaired = ~shapely.is_missing(shapes) & ~shapely.is_valid(shapes)
+    _drop(shapes, reasons, BEYOND_REPAIR, repaired & _tangled(shapes, repaired))
     mended = shapely.make_valid(shapes[repaired], method="structure", keep_collapsed=False)
     mended[shapely.get_dimensions(mended) != shapely.get_dimensions(shapes[repaired])] = None
     shapes[repaired] = mended
@@ -119,15 +130,35 @@ def _fits(layer: Layer, shapes: Geometries) -> Mask:
     return fits
 
 
-def _with_infinite_places(shapes: Geometries) -> Mask:
+def _tangled(shapes: Geometries, invalid: Mask) -> Mask:
+    """Which of the invalid geometries cross themselves so often that to mend them takes minutes; estimated."""
+    found = np.zeros(len(shapes), np.bool_)
+    found[invalid] = [_crossings(shape) > MOST_CROSSINGS for shape in shapes[invalid]]
+    return found
+
+
+def _crossings(shape: shapely.Geometry) -> float:
+    """About how many pairs of a geometry's edges meet beside those that follow each other, from some edges of all."""
+    places = shapely.get_coordinates(shape)
+    if len(places) ** 2 <= 2 * MOST_CROSSINGS:
+        return 0
+    edges: Geometries = np.asarray(shapely.linestrings(np.stack((places[:-1], places[1:]), axis=1)), np.object_)
+    some = edges[:: -(-len(edges) // _SOME_EDGES)]
+    met = shapely.STRtree(edges).query(some, predicate="intersects").shape[1]
+    return float((met / len(some) - 3) * len(edges) / 2)
+
+
+def _beyond_the_globe(shapes: Geometries) -> Mask:
     places, rows = shapely.get_coordinates(shapes, return_index=True)
     found = np.zeros(len(shapes), np.bool_)
-    found[rows[~np.isfinite(places).all(axis=1)]] = True
+    found[rows[~(np.abs(places) <= _FARTHEST + _ROUNDING).all(axis=1)]] = True
     return found
 
 
 def _floats(texts: Texts) -> tuple[Floats, Mask]:
     """(values, NaN where there is none; where something stands that is no number)."""
+    if pa.types.is_floating(texts.type) or pa.types.is_integer(texts.type):
+        return texts.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False), np.zeros(len(texts), np.bool_)
     texts = trimmed(texts)
     values = numbers(texts).fill_null(np.nan).to_numpy(zero_copy_only=False)
     return values, np.isnan(values) & texts.is_valid().to_numpy(zero_copy_only=False)
@@ -155,18 +186,39 @@ def _drop(shapes: Geometries, reasons: Reasons, reason: str, where: Mask) -> Non
 
 
 def _to_degrees(rows: Rows, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """(longitudes, latitudes) of coordinates in the rows' system; infinite where it does not reach, NaN stays NaN."""
-    if rows.position is None or rows.position.crs.upper() in DEGREES:
+    """(longitudes, latitudes) of coordinates in the rows' system; infinite where it does not reach, NaN stays NaN.
+
+    Raises:
+        IngestError: PROJ does not know the system, or nobody says which it is and it is not degrees.
+    """
+    crs = rows.position.crs if isinstance(rows.position, XY | Shapes) else LONLAT
+    if crs is None:
+        _look_like_degrees(rows, x, y)
         return x, y
-    crs = rows.position.crs
+    if crs.upper() in DEGREES:
+        return x, y
     try:
         longitude, latitude = _transformer(crs).transform(x, y)
     except ProjError as error:
         raise IngestError(
-            f'{rows.source}: "{crs}" is not a coordinate system that PROJ can turn into degrees; '
+            f'{rows.source}: "{shown(crs)}" is not a coordinate system that PROJ can turn into degrees; '
             'name one, such as "EPSG:26951", under [ingest] crs in the layer file'
         ) from error
     return longitude, latitude
+
+
+MOST_DEGREES = 360
+"""A longitude and a latitude in the wrong order, or of more than half a turn, are dirt in a file of degrees; meters are not."""
+
+
+def _look_like_degrees(rows: Rows, x: Floats, y: Floats) -> None:
+    present = np.isfinite(x) & np.isfinite(y) & ((x != 0) | (y != 0))
+    far = present & ((np.abs(x) > MOST_DEGREES) | (np.abs(y) > MOST_DEGREES))
+    if 2 * far.sum() > present.sum():
+        raise IngestError(
+            f"{rows.source}: its positions are not longitudes and latitudes, and nothing says what they are; "
+            'name their coordinate system, such as "EPSG:26951", under [ingest] crs in the layer file'
+        )
 
 
 @lru_cache(maxsize=16)

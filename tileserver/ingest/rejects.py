@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tileserver import revisions
 from tileserver.errors import IngestError
 
 
@@ -18,14 +19,11 @@ class Rejects:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._new = path.with_name(f".{path.name}.{os.getpid()}.new")
 
     def __enter__(self) -> Self:
         with self._writing():
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._new.unlink(missing_ok=True)
-            # Nobody else may open the file, from its first moment on.
-            descriptor = os.open(self._new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._new, descriptor = revisions.draft(self._path)
         self._file = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
         self._rows = csv.writer(self._file)
         self._rows.writerow(["file", "line", "reason"])

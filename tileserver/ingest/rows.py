@@ -14,7 +14,7 @@ BATCH = 50_000
 """Rows that are in memory at a time, of a file that can be read in parts."""
 
 Texts: TypeAlias = "pa.Array[Any]"
-"""A column as written: pa.string(), null where the file has no value."""
+"""A column as written: pa.string(), null where the file has no value. Files with types may give it in its field's own type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class Rows:
     source: str
     """What the ledger and the rejects call the file."""
     lines: NDArray[np.int64]
-    """Shape (n,): where each row begins, counted from 1: its line in a text file, its number among GeoJSON features."""
+    """Shape (n,): where each row begins, counted from 1: its line in a text file or a sheet, its number among records elsewhere."""
     fields: Mapping[str, Texts]
     """Field → column, shape (n,) each. A field that the file does not have is absent."""
-    position: XY | Shapes | None
+    position: XY | Shapes | Keys | None
     """None: the file has no positions."""
     faults: tuple[tuple[int, str], ...]
     """(line, reason) of records that are no rows; they are not among the n."""
@@ -41,7 +41,9 @@ class XY:
 
     x: Texts
     y: Texts
-    crs: str
+    """As text or as numbers."""
+    crs: str | None
+    """None: nobody says; degrees, if they look like it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +54,13 @@ class Shapes:
     """Shape (n,): shapely geometries; None where there is none, or where it cannot be read."""
     unreadable: NDArray[np.bool_]
     """Shape (n,): where something stands that cannot be read as a geometry."""
-    crs: str
+    crs: str | None
+    """As of `XY`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Positions that rows of another layer give."""
+
+    texts: Texts
+    """Shape (n,): which row of it, by a key or an address."""

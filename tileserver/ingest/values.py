@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from tileserver.ingest.rows import Texts
 MISSING = ("", "NA", "NULL", "null", "None")
 """What stands for no value, in any column, after spaces around it have gone."""
 
+_PLAIN_INTEGER = r"^-?[0-9]{1,18}$"
+_PLAIN_NUMBER = r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$"
 _INTEGER = r"^[+-]?[0-9]{1,18}(\.0*)?$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
 _THOUSANDS = r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?$"
@@ -43,7 +46,9 @@ class Values:
 
 
 def values_of(layer: Layer, field: Field, texts: Texts) -> Values:
-    """A column of text as values of a field, in `field.arrow_type`."""
+    """A column of text, or of the field's own type, as values of a field, in `field.arrow_type`."""
+    if texts.type == field.arrow_type and field.type != "text":
+        return Values(texts, np.zeros(len(texts), np.bool_))
     texts = trimmed(texts)
     match field.type:
         case "text":
@@ -68,6 +73,11 @@ def trimmed(texts: Texts) -> Texts:
 
 def integers(texts: Texts) -> pa.Array[Any]:
     """int64, of "5", "+5", "5.0", "1,234"."""
+    return _mostly(texts, _PLAIN_INTEGER, pa.int64(), any_integers)
+
+
+def any_integers(texts: Texts) -> pa.Array[Any]:
+    """`integers`, without the short way."""
     plain = _without_thousands(texts)
     plain = _where(pc.match_substring_regex(plain, _INTEGER), plain)
     return pc.replace_substring_regex(plain, r"^\+|\.0*$", "").cast(pa.int64())
@@ -75,11 +85,24 @@ def integers(texts: Texts) -> pa.Array[Any]:
 
 def numbers(texts: Texts) -> pa.Array[Any]:
     """float64, finite, of "5", "-.5", "1e3", "1,234.5", "$4,737.50"."""
+    # Adding 0 makes the negative zero a zero.
+    return pc.add(_mostly(texts, _PLAIN_NUMBER, pa.float64(), any_numbers), 0.0)
+
+
+def any_numbers(texts: Texts) -> pa.Array[Any]:
+    """`numbers`, without the short way."""
     plain = _without_thousands(pc.replace_substring_regex(texts, r"^([-+]?)\$ ?", r"\1"))
     plain = _where(pc.match_substring_regex(plain, _NUMBER), plain)
     values = pc.replace_substring_regex(plain, r"^\+", "").cast(pa.float64())
-    # Adding 0 makes the negative zero a zero.
-    return _where(pc.is_finite(values), pc.add(values, 0.0))
+    return _where(pc.is_finite(values), values)
+
+
+def _mostly(texts: Texts, plain: str, type: pa.DataType, others: Callable[[Texts], pa.Array[Any]]) -> pa.Array[Any]:
+    """Texts that match `plain` cast as they are, which is fast; all others as `others` reads them."""
+    is_plain = pc.match_substring_regex(texts, plain)
+    values = _where(is_plain, texts).cast(type)
+    other = pc.fill_null(pc.invert(is_plain), False)
+    return pc.replace_with_mask(values, other, others(texts.filter(other))) if pc.any(other).as_py() else values
 
 
 def booleans(texts: Texts) -> pa.Array[Any]:
