@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -10,6 +11,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import asyncpg
 
 PASSWORD = "for-tests-only"
 # PostGIS is loaded once, not by each of many short connections.
@@ -17,8 +21,8 @@ SETTINGS = {"fsync": "off", "listen_addresses": "127.0.0.1", "shared_preload_lib
 
 
 @contextmanager
-def cluster() -> Iterator[str]:
-    """The address of a new cluster's database, `postgresql://…`; its user may do everything."""
+def cluster(**changes: str) -> Iterator[str]:
+    """The address of a new cluster's database, `postgresql://…`; its user may do everything. `changes` are of its settings."""
     programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), default=None)
     assert programs, "PostgreSQL is not installed; the tests need the apt packages postgresql and postgresql-postgis"
     port = _free_port()
@@ -28,7 +32,7 @@ def cluster() -> Iterator[str]:
         if os.getuid() == 0:  # PostgreSQL refuses to run as root
             shutil.chown(folder, "postgres")
         settings = " ".join(
-            f"-c {key}={value}" for key, value in {**SETTINGS, "port": port, "unix_socket_directories": name}.items()
+            f"-c {key}={value}" for key, value in {**SETTINGS, **changes, "port": port, "unix_socket_directories": name}.items()
         )
         data = f"--pgdata={folder / 'data'}"
         _run(
@@ -41,6 +45,19 @@ def cluster() -> Iterator[str]:
             yield address
         finally:
             _run(programs / "pg_ctl", data, "stop", "--mode=immediate")
+
+
+def run_sql(address: str, sql: str) -> list[Any]:
+    """What one statement answers."""
+
+    async def run() -> list[Any]:
+        connection = await asyncpg.connect(address)
+        try:
+            return list(await connection.fetch(sql))
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
 
 
 def _run(program: Path, *arguments: str) -> None:

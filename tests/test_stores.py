@@ -23,6 +23,8 @@ import pytest
 import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from postgres import run_sql
+from serving import wait_until
 
 from tileserver.catalog import Layer
 from tileserver.errors import StoreError
@@ -90,17 +92,6 @@ def clean_up(address: str, token: str) -> None:
     run_sql(address, f"DROP SCHEMA IF EXISTS test_{token} CASCADE")
     if run_sql(address, "SELECT FROM pg_tables WHERE schemaname = 'tileserver' AND tablename = 'layers'"):
         run_sql(address, f"DELETE FROM tileserver.layers WHERE layer LIKE '%_{token}'")
-
-
-def run_sql(address: str, sql: str) -> list[Any]:
-    async def run() -> list[Any]:
-        connection = await asyncpg.connect(address)
-        try:
-            return list(await connection.fetch(sql))
-        finally:
-            await connection.close()
-
-    return asyncio.run(run())
 
 
 def layer_of(token: str, fields: dict[str, dict[str, Any]] | None = None, **more: Any) -> Layer:
@@ -580,6 +571,32 @@ def test_a_published_table_has_a_key_an_index_and_plain_types(city: City) -> Non
     assert [index.partition(" USING ")[2] for index in indexes] == ["gist (geometry)", "btree (id)"]
 
 
+def test_an_empty_table_keeps_its_indexes_whoever_reads_it(city: City) -> None:
+    layer = layer_of(city.token)
+    own = f'CREATE INDEX "by place" ON {city.schema}.reports USING gist (geometry) WITH (fillfactor = 70) WHERE (note IS NULL)'
+    indexes = f"SELECT indexdef FROM pg_indexes WHERE schemaname = '{city.schema}' ORDER BY 1"
+
+    async def publish_beside_a_reader(store: Store) -> None:
+        connection = await asyncpg.connect(city.address)
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SELECT FROM {city.schema}.reports")
+                await asyncio.to_thread(store.publish, layer, [batch_of(layer, [{"key": 2, "geometry": (1, 2)}])])
+        finally:
+            await connection.close()
+
+    with open_store(city.address) as store:
+        store.publish(layer, [])
+        city.run(own)
+        before = city.run(indexes)
+        assert counts(store.publish(layer, [batch_of(layer, [{"key": 1, "geometry": (1, 2)}])])) == (1, 0, 0, 0, 2)
+        assert (len(before), city.run(indexes)) == (3, before)
+        store.publish(layer, [], replace=True)
+        asyncio.run(publish_beside_a_reader(store))
+        assert city.run(indexes) == before
+        assert [row["key"] for row in rows_of(store, layer)] == [2]
+
+
 def test_unchanged_rows_are_not_touched(city: City) -> None:
     layer = layer_of(city.token)
     versions = f"SELECT key, xmin FROM {city.schema}.reports ORDER BY key"
@@ -597,11 +614,10 @@ def test_a_connection_that_is_cut_in_a_publish_leaves_the_old_rows(city: City, s
 
     def cut() -> Iterator[pa.RecordBatch]:
         yield batch_of(layer, [{"key": 2}])
-        # The one in a transaction holds the lock and is to merge; the idle ones load.
-        assert city.run(f"""
-            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-            WHERE application_name = 'tileserver' AND state = '{state}'
-        """)
+        # The one in a transaction holds the lock and is to merge; of the two idle ones one loads, as soon as it has done so.
+        ours = f"FROM pg_stat_activity WHERE application_name = 'tileserver' AND state = '{state}'"
+        wait_until(lambda: len(city.run(f"SELECT {ours}")) == (1 if state == "idle in transaction" else 2))
+        assert city.run(f"SELECT pg_terminate_backend(pid) {ours}")
         yield batch_of(layer, [{"key": 3}])
 
     with open_store(city.address) as store:
@@ -611,6 +627,35 @@ def test_a_connection_that_is_cut_in_a_publish_leaves_the_old_rows(city: City, s
         assert [row["key"] for row in rows_of(store, layer)] == [1]
         assert counts(store.publish(layer, [batch_of(layer, [{"key": 2}])])) == (1, 0, 0, 0, 2)
     assert not city.run(f"SELECT FROM pg_class WHERE relname LIKE 'staging\\_%\\_{layer.id}'")
+
+
+def test_a_row_that_others_insert_during_a_publish_is_updated(city: City) -> None:
+    layer = layer_of(city.token)
+    with open_store(city.address) as store:
+        store.publish(layer, [batch_of(layer, [{"key": 1}])])
+
+    async def insert_beside(publish: threading.Thread) -> None:
+        connection = await asyncpg.connect(city.address)
+        try:
+            async with connection.transaction():
+                await connection.execute(f"INSERT INTO {city.schema}.reports (key, note) VALUES (2, 'theirs')")
+                publish.start()
+                waiting = "SELECT FROM pg_stat_activity WHERE application_name = 'tileserver' AND wait_event_type = 'Lock'"
+                await asyncio.to_thread(wait_until, lambda: bool(city.run(waiting)))
+        finally:
+            await connection.close()
+
+    results = []
+
+    def publish() -> None:
+        with open_store(city.address) as store:
+            results.append(counts(store.publish(layer, [batch_of(layer, [{"key": 2, "note": "ours"}, {"key": 3}])])))
+
+    thread = threading.Thread(target=publish)
+    asyncio.run(insert_beside(thread))
+    thread.join()
+    assert results == [(2, 0, 0, 0, 2)]
+    assert [(row["key"], row["note"]) for row in city.read(layer)] == [(1, None), (2, "ours"), (3, None)]
 
 
 def test_a_store_goes_on_after_its_connection_was_lost(city: City) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ from tileserver.catalog import GEOMETRY, Layer
 from tileserver.errors import StoreError
 from tileserver.stores import geometry
 from tileserver.stores.rows import clean
-from tileserver.stores.store import Published, State
+from tileserver.stores.store import Id, Published, State
 
 LOCK_WAIT = 10.0
 """Seconds that a publish waits for another one of the same layer."""
@@ -75,6 +75,7 @@ class FolderStore:
 
     def publish(self, layer: Layer, batches: Iterable[pa.RecordBatch], *, replace: bool = False) -> Published:
         folder = self._path / layer.id
+        _refuse_query(layer)
         with _lock(layer, folder):
             current = _current(folder)
             schema = _schema(folder / current.file) if current else layer.schema
@@ -88,17 +89,52 @@ class FolderStore:
                 if moved or schema.names != layer.schema.names:
                     _replace(folder / new.file, lambda file: _write_rows(merge.rows, file))
                 _replace(folder / "current.json", lambda file: file.write(orjson.dumps(new)))
-                _forget(folder, revision)
+                _tidy(folder, {f"{revision}.parquet", f"{revision - 1}.parquet"})
         return Published(merge.published, merge.unchanged, merge.superseded, merge.removed, new.state)
 
     def read(self, layer: Layer) -> Iterator[pa.RecordBatch]:
         folder = self._path / layer.id
+        _refuse_query(layer)
         with _open(layer, folder) as file, _reading(folder):
             names = [name for name in layer.schema.names if name in file.schema_arrow.names]
             for batch in file.iter_batches(columns=names):
                 yield from _declared(layer, pa.Table.from_batches([batch]), folder).to_batches()
 
+    def columns(self, layer: Layer) -> frozenset[str]:
+        current = _current(self._path / layer.id)
+        return frozenset(_schema(self._path / layer.id / current.file).names if current else ())
+
+    def forget(self, layer: Layer, ids: Sequence[Id]) -> set[Id]:
+        folder = self._path / layer.id
+        _refuse_query(layer)
+        if not folder.is_dir():
+            return set()
+        with _lock(layer, folder):
+            current = _current(folder)
+            if current is None:
+                return set()
+            held = _rows(layer, folder / current.file)
+            key = held[layer.id_name]
+            gone = pc.is_in(key, value_set=pa.array(ids, key.type))
+            rows = held.filter(pc.invert(gone))
+            revision = current.revision + (len(rows) < len(held))
+            new = Current(revision, current.published_at, len(rows), f"{revision}.parquet")
+            with _writing(folder):
+                if new != current:
+                    _replace(folder / new.file, lambda file: _write_rows(rows, file))
+                    _replace(folder / "current.json", lambda file: file.write(orjson.dumps(new)))
+                _tidy(folder, {new.file})
+        return set(key.filter(gone).to_pylist())
+
+    def expire(self, layer: Layer, before: datetime) -> None:
+        folder = self._path / layer.id
+        current = _current(folder)
+        with _writing(folder), suppress(FileNotFoundError):
+            if current and (folder / current.file).stat().st_mtime < before.timestamp():
+                (folder / f"{current.revision - 1}.parquet").unlink()  # replaced when the current one was written
+
     def state(self, layer: Layer) -> State | None:
+        _refuse_query(layer)
         current = _current(self._path / layer.id)
         return current.state if current else None
 
@@ -110,6 +146,13 @@ class FolderStore:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _refuse_query(layer: Layer) -> None:
+    if layer.sql:
+        raise StoreError(
+            f"layer {layer.id}: a query is asked of a database; the store is a folder. Give one with --store postgresql://…"
+        )
 
 
 def _merge(layer: Layer, held: pa.Table, given: pa.Table, *, replace: bool) -> Merge:
@@ -232,9 +275,8 @@ def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         os.close(folder)
 
 
-def _forget(folder: Path, revision: int) -> None:
-    """Delete all but the current and the previous revision, and what a dead publish left."""
-    kept = {f"{revision}.parquet", f"{revision - 1}.parquet"}
+def _tidy(folder: Path, kept: set[str]) -> None:
+    """Delete all revisions but those to keep, and what a dead publish left."""
     for path in [*folder.glob("*.parquet"), *folder.glob("*.new")]:
         if path.name not in kept:
             path.unlink()
@@ -244,7 +286,7 @@ def _forget(folder: Path, revision: int) -> None:
 def _lock(layer: Layer, folder: Path) -> Iterator[None]:
     """The layer's publish lock, which the system lets go when the process ends, however it ends."""
     with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (folder / "lock").open("wb")
     with lock:
         deadline = time.monotonic() + LOCK_WAIT

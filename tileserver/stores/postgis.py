@@ -9,23 +9,29 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 import adbc_driver_postgresql.dbapi as adbc
 import asyncpg
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tileserver.catalog import GEOMETRY, Layer
-from tileserver.errors import StoreError
+from tileserver.errors import ForeignRows, StoreError
 from tileserver.stores import geometry
+from tileserver.stores.look import Look, look
 from tileserver.stores.rows import clean, cleaned
 from tileserver.stores.sql import listed, quoted, statements
-from tileserver.stores.store import Published, State
-from tileserver.stores.table import Column, Table, definitions, missing, selection
+from tileserver.stores.store import Id, Published, State
+from tileserver.stores.table import Column, Table, definitions, geometry_column, missing, selection
 from tileserver.times import NO_TIME, from_wall
 
 SMALL = 30
@@ -42,6 +48,7 @@ _SQL = statements("tables.sql") | statements("publish.sql")
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.InterfaceError, ConnectionError)
 _REASONS = {
     "08": "the connection was lost",
+    "25006": "it would change data, and may only read",
     "22": "a value does not fit the type of its column",
     "23": "a constraint of the table forbids one of the rows",
     "28": "the user or the password is wrong, or the user may not connect from here",
@@ -73,6 +80,8 @@ class PostgisStore:
         return f"PostgisStore({self._place!r})"
 
     def publish(self, layer: Layer, batches: Iterable[pa.RecordBatch], *, replace: bool = False) -> Published:
+        if layer.sql:
+            raise StoreError(f"layer {layer.id}: its rows come from the query {layer.query}; nothing can be published into it")
         staging = f"staging_{secrets.token_hex(4)}_{layer.id[:46]}"
         self._ask(lambda connection: _make_room(connection, layer), "write")
         try:
@@ -87,11 +96,12 @@ class PostgisStore:
             raise
 
     def read(self, layer: Layer) -> Iterator[pa.RecordBatch]:
-        table = self._ask(lambda connection: _describe(connection, layer))
+        table = self._ask(lambda connection: (_describe_query if layer.sql else _describe)(connection, layer))
         if table is None:
             name = ".".join(layer.table_name)
             raise StoreError(f"layer {layer.id}: {self._place} has no table {name}; correct the layer file, or ingest the layer")
-        query = _SQL["read"].format(columns=selection(layer, table), table=quoted(*table.name))
+        source = _SQL["subquery"].format(query=layer.sql) if layer.sql else quoted(*table.name)
+        query = _SQL["read"].format(columns=selection(layer, table), table=source)
         with self._bulk() as bulk, bulk.cursor() as cursor:
             with self._explained():
                 _limit(cursor, "read")
@@ -100,7 +110,34 @@ class PostgisStore:
             while (batch := self._next(reader)) is not None:
                 yield self._rows(layer, batch)
 
+    def look(self, layer: Layer, most: int) -> Look | None:
+        """At the first `most` rows of the layer's table, whatever it declares of it; None if there is no such table.
+
+        Raises:
+            StoreError: the table cannot be read, or its rows are not for every reader.
+        """
+        table = self._ask(lambda connection: _describe(connection, layer))
+        if table is None:
+            return None
+        geometry = geometry_column(layer, table)
+        seen = self._ask(lambda connection: look(connection, table, geometry, most))
+        return replace(seen, wkb=self._lonlat(layer, seen.wkb, seen.srids))
+
+    def columns(self, layer: Layer) -> frozenset[str]:
+        table = self._ask(lambda connection: _describe(connection, layer))
+        return frozenset(table.columns if table else ())
+
+    def forget(self, layer: Layer, ids: Sequence[Id]) -> set[Id]:
+        self._ask(lambda connection: _own(connection, layer))
+        with self._locked(layer) as connection:
+            return self._run(_forget(connection, layer, ids))
+
+    def expire(self, layer: Layer, before: datetime) -> None:
+        """Nothing that was replaced is kept here, but for what the database's own cleaning has yet to do."""
+
     def state(self, layer: Layer) -> State | None:
+        if layer.sql:
+            return State(0, None)
         return self._ask(lambda connection: _state(connection, layer))
 
     def close(self) -> None:
@@ -190,21 +227,32 @@ class PostgisStore:
             bulk.commit()
 
     def _load(self, layer: Layer, staging: str, left: list[str], batches: Iterable[pa.RecordBatch]) -> int:
-        """COPY the batches into a new staging table, each in a transaction of its own; the number of rows."""
+        """COPY the batches into a new staging table, each in a transaction of its own; the number of rows.
+
+        While one goes in, the next one is read.
+        """
         given = 0
         columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in definitions(layer).items())
-        with self._bulk() as bulk:
+        with self._bulk() as bulk, ThreadPoolExecutor(1) as loader:
             with self._step(bulk) as cursor:
                 for name in left:
                     cursor.execute(_drop(name))
                 cursor.execute(_SQL["make_staging"].format(staging=quoted("tileserver", staging), definitions=columns))
+            loading: Future[None] | None = None
             for batch in batches:
-                # PostGIS takes plain WKB for a geometry in binary COPY and gives it the SRID of its column.
                 rows = clean(layer, batch)
-                with self._step(bulk) as cursor:
-                    cursor.adbc_ingest(staging, rows, mode="append", db_schema_name="tileserver")
+                if loading:
+                    loading.result()
+                loading = loader.submit(self._append, bulk, staging, rows)
                 given += len(rows)
+            if loading:
+                loading.result()
         return given
+
+    def _append(self, bulk: adbc.Connection, staging: str, rows: pa.RecordBatch) -> None:
+        # PostGIS takes plain WKB for a geometry in binary COPY and gives it the SRID of its column.
+        with self._step(bulk) as cursor:
+            cursor.adbc_ingest(staging, rows, mode="append", db_schema_name="tileserver")
 
     def _rows(self, layer: Layer, batch: pa.RecordBatch) -> pa.RecordBatch:
         """A batch of what `selection` selects as a batch of the layer."""
@@ -223,8 +271,8 @@ class PostgisStore:
     def _projection(self, layer: Layer, srid: int) -> geometry.Projection | None:
         if srid == 0:
             raise StoreError(
-                f"layer {layer.id}: geometries of {'.'.join(layer.table_name)} do not say their reference system (SRID 0); "
-                "give the column the SRID it was surveyed in, with PostGIS's UpdateGeometrySRID"
+                f"layer {layer.id}: geometries of {layer.query or '.'.join(layer.table_name)} do not say their reference system "
+                "(SRID 0); give them the one they were surveyed in, with PostGIS's UpdateGeometrySRID or, in a query, ST_SetSRID"
             )
         if srid not in self._projections:
             entry = self._ask(lambda connection: connection.fetchrow(_SQL["spatial_reference"], srid))
@@ -248,6 +296,64 @@ async def _describe(connection: Any, layer: Layer) -> Table | None:
         )
     columns = [Column(**dict(column)) for column in await connection.fetch(_SQL["columns"], relation["oid"])]
     return Table(layer.table_name, relation["is_table"], {column.name: column for column in columns})
+
+
+async def _describe_query(connection: Any, layer: Layer) -> Table:
+    """What the layer's query gives."""
+    query = _SQL["subquery"].format(query=layer.sql)
+    try:
+        prepared = await connection.prepare(_SQL["probe"].format(table=query))
+        [[plan]] = await connection.fetch(_SQL["plan"].format(table=query))
+    except asyncpg.FeatureNotSupportedError:
+        raise StoreError(f"layer {layer.id}: {layer.query} would change data; a query only reads") from None
+    except (asyncpg.SyntaxOrAccessError, asyncpg.DataError) as error:
+        raise StoreError(f"layer {layer.id}: {layer.query}: {_reason(error)}") from None
+    relations = sorted(_relations(orjson.loads(plan)))
+    secured = await connection.fetch(_SQL["secured"], [schema for schema, _ in relations], [name for _, name in relations])
+    if secured:
+        names = ", ".join(row["name"] for row in secured)
+        raise StoreError(
+            f"layer {layer.id}: {layer.query} reads {names}, which has row-level security, so its rows are not for every reader "
+            "and are not copied"
+        )
+    columns = prepared.get_attributes()
+    repeated = sorted(name for name, count in Counter(column.name for column in columns).items() if count > 1)
+    if repeated:
+        raise StoreError(f"layer {layer.id}: {layer.query} gives several columns of one name: {', '.join(repeated)}")
+    known = {c.name: Column(c.name, c.type.name, c.type.name, is_readable=True, is_primary=False, is_key=False) for c in columns}
+    return Table(("", str(layer.query)), is_table=False, columns=known)
+
+
+def _relations(plan: Any) -> set[tuple[str, str]]:
+    """(schema, name) of every table that a plan (EXPLAIN's JSON) names, at any depth."""
+    if isinstance(plan, list):
+        return set().union(*map(_relations, plan))
+    if not isinstance(plan, dict):
+        return set()
+    own = {(plan["Schema"], plan["Relation Name"])} if "Schema" in plan and "Relation Name" in plan else set()
+    return own.union(*map(_relations, plan.values()))
+
+
+async def _own(connection: Any, layer: Layer) -> None:
+    """Raises ForeignRows unless our publishes fill the layer's table, or there is none."""
+    if layer.sql:
+        raise ForeignRows(f"the rows come from the query {layer.query}; delete the records in the tables that it reads")
+    state = await _state(connection, layer)
+    if state is not None and state.published_at is None:
+        raise ForeignRows(f"the table {'.'.join(layer.table_name)} is filled by others; delete the records there")
+
+
+async def _forget(connection: Any, layer: Layer, ids: Sequence[Id]) -> set[Id]:
+    for staging in await _left_staging(connection, layer):
+        await connection.execute(_drop(staging))
+    if await _state(connection, layer) is None:
+        return set()
+    kind = definitions(layer)[layer.id_name]
+    statement = _SQL["forget"].format(table=quoted(*layer.table_name), id=quoted(layer.id_name), kind=kind)
+    removed = {row[0] for row in await connection.fetch(statement, ids, timeout=BULK)}
+    if removed:
+        await connection.execute(_SQL["forgotten"], layer.id)
+    return removed
 
 
 async def _state(connection: Any, layer: Layer) -> State | None:
@@ -296,16 +402,48 @@ async def _merge(connection: Any, layer: Layer, lacking: list[str] | None, stagi
         await execute("make_table", definitions=", ".join(types.values()))
     for name in lacking or ():
         await execute("add_column", definition=types[name])
+    waiting = await _drop_indexes(connection, names) if given and lacking is not None else []
     await execute("analyze_staging")
-    superseded = await execute("supersede")
-    published = await execute("upsert")
+    repeated = await connection.fetchval(_SQL["has_repeated"].format(**names), timeout=BULK)
+    superseded = await execute("supersede") if repeated else 0
+    published = await execute("update")
+    try:
+        async with connection.transaction():
+            published += await execute("insert")
+    except asyncpg.UniqueViolationError:
+        # Somebody else has just brought in a row with one of these ids, or another column must be unique too.
+        published += await execute("upsert")
     removed = await execute("remove") if replace else 0
+    # Indexes of all rows at once are made much faster than row by row.
+    if lacking is None:
+        await execute("make_key")
     if lacking is None or GEOMETRY in lacking:
-        await execute("make_index")  # of all rows at once, much faster than row by row
+        await execute("make_index")
+    for definition in waiting:
+        await connection.execute(definition, timeout=BULK)
     moved = lacking is None or published + removed > 0
     state = State(*await connection.fetchrow(_SQL["revise"], layer.id, int(moved)))
     await execute("drop_staging")
     return Published(published, given - superseded - published, superseded, removed, state)
+
+
+async def _drop_indexes(connection: Any, names: dict[str, str]) -> list[str]:
+    """The statements that make the spatial indexes of an empty table anew, which are dropped; none of a table with rows.
+
+    Whoever reads the empty table waits until its rows are there. Where somebody just does, or the table is not this role's,
+    its indexes stay.
+    """
+    if await connection.fetchval(_SQL["has_rows"].format(**names)):
+        return []
+    indexes = await connection.fetch(_SQL["spatial_indexes"], names["table"])
+    try:
+        async with connection.transaction():
+            await connection.execute(_SQL["lock_empty"].format(**names))
+            for index in indexes:
+                await connection.execute(_SQL["drop_index"].format(index=index["name"]))
+    except (asyncpg.LockNotAvailableError, asyncpg.InsufficientPrivilegeError):
+        return []
+    return [index["definition"] for index in indexes]
 
 
 def _names(layer: Layer, staging: str) -> dict[str, str]:
@@ -356,7 +494,7 @@ def _reason(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, OSError) and error.errno is not None:
         return f"cannot be reached: {error.strerror or 'unknown host'}"
-    return "the connection was lost, or what was asked took too long or does not fit the declared types"
+    return "the connection was lost, or what was asked took too long, would change data, or does not fit the declared types"
 
 
 def _shown(address: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -35,6 +35,10 @@ class Published:
     state: State
 
 
+Id = int | str
+"""What tells a row apart, as `layer.schema` types it."""
+
+
 class Store(Protocol):
     def publish(self, layer: Layer, batches: Iterable[pa.RecordBatch], *, replace: bool = False) -> Published:
         """Bring rows in, all or none: upsert by `layer.id_name`; with `replace`, rows that are not given are removed.
@@ -55,6 +59,26 @@ class Store(Protocol):
         Raises:
             StoreError: the store cannot be read, or its table lacks a declared column or has it in another type (named).
         """
+
+    def columns(self, layer: Layer) -> frozenset[str]:
+        """The names of the columns that the store has for a layer, declared or not; none if it has no table yet.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
+    def forget(self, layer: Layer, ids: Sequence[Id]) -> set[Id]:
+        """Remove rows by their ids, all or none, and whatever else the store keeps of them; returns the ids that were there.
+
+        The revision moves if there were any.
+
+        Raises:
+            ForeignRows: others bring the layer's rows in; nothing has changed.
+            StoreError: the store cannot be written; nothing has changed.
+        """
+
+    def expire(self, layer: Layer, before: datetime) -> None:
+        """Delete what was replaced before a moment and is still kept."""
 
     def state(self, layer: Layer) -> State | None:
         """The layer's state, cheap enough to ask several times a second; None if the layer has no table yet."""

@@ -41,12 +41,13 @@ class Column:
 @dataclass(frozen=True, slots=True)
 class Table:
     name: tuple[str, str]
+    """(schema, name); of a query ("", the name of its file)."""
     is_table: bool
-    """False for views and foreign tables."""
+    """False for views, foreign tables and queries."""
     columns: Mapping[str, Column]
 
     def __str__(self) -> str:
-        return ".".join(self.name)
+        return ".".join(filter(None, self.name))
 
 
 def definitions(layer: Layer) -> dict[str, str]:
@@ -92,17 +93,17 @@ def selection(layer: Layer, table: Table) -> str:
     if absent:
         raise StoreError(
             f"layer {layer.id}: {table} lacks columns that the layer declares: {', '.join(absent)}; "
-            "correct the layer file, or ingest the layer anew"
+            f"correct the layer file{'' if layer.sql else ', or ingest the layer anew'}"
         )
     columns = {name: table.columns[name] for name in layer.fields}
     if layer.id_field is None:
         columns[layer.id_name] = _row_number(layer, table)
-    geometry = _geometry_column(layer, table)
+    geometry = geometry_column(layer, table)
     hidden = [column.name for column in (*columns.values(), geometry) if column and not column.is_readable]
     if hidden:
         raise StoreError(f"layer {layer.id}: this role may not read of {table}: {', '.join(hidden)}; grant it SELECT on them")
     plain = [_expression(layer, table, columns[field.name], field.type) for field in layer.schema if field.name != GEOMETRY]
-    return ",\n       ".join([*plain, *_geometry_expressions(geometry)])
+    return ",\n       ".join([*plain, *geometry_of(geometry)])
 
 
 def _row_number(layer: Layer, table: Table) -> Column:
@@ -116,7 +117,8 @@ def _row_number(layer: Layer, table: Table) -> Column:
     )
 
 
-def _geometry_column(layer: Layer, table: Table) -> Column | None:
+def geometry_column(layer: Layer, table: Table) -> Column | None:
+    """Raises StoreError where there are several, and no name says which."""
     found = {column.name: column for column in table.columns.values() if column.base in ("geometry", "geography")}
     for name in (GEOMETRY, "geom"):
         if name in found:
@@ -129,7 +131,8 @@ def _geometry_column(layer: Layer, table: Table) -> Column | None:
     return next(iter(found.values()), None)
 
 
-def _geometry_expressions(column: Column | None) -> Iterator[str]:
+def geometry_of(column: Column | None) -> Iterator[str]:
+    """The expressions of a geometry column: WKB, and its SRID."""
     if column is None:
         yield from ("NULL::bytea", "NULL::int4")
         return

@@ -31,6 +31,30 @@ SELECT oid,
        EXISTS (SELECT FROM source JOIN pg_class USING (oid) WHERE relrowsecurity) AS has_row_security
 FROM relation;
 
+-- name: secured
+-- Which of the tables that a query's plan names have row security, themselves, as partitions of others, or as copies of others
+-- in a materialized view. (A plan names what is behind views.)
+WITH RECURSIVE source (oid) AS (
+    SELECT pg_class.oid
+    FROM unnest($1::text[], $2::text[]) AS named (schema, name)
+    JOIN pg_namespace ON nspname = named.schema
+    JOIN pg_class ON relnamespace = pg_namespace.oid AND relname = named.name
+    UNION
+    SELECT found.oid
+    FROM source, LATERAL (
+        SELECT inhparent AS oid FROM pg_inherits WHERE inhrelid = source.oid
+        UNION ALL
+        SELECT refobjid
+        FROM pg_rewrite
+        JOIN pg_depend ON classid = 'pg_rewrite'::regclass AND objid = pg_rewrite.oid AND refclassid = 'pg_class'::regclass
+        WHERE ev_class = source.oid
+    ) AS found
+)
+SELECT nspname || '.' || relname AS name
+FROM source JOIN pg_class USING (oid) JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE relrowsecurity
+ORDER BY 1;
+
 -- name: columns
 -- A key is a unique index of this column alone that an upsert can rely on.
 SELECT attname AS name,
@@ -65,6 +89,17 @@ LEFT JOIN (
 
 -- name: state
 SELECT revision, published_at FROM tileserver.layers WHERE layer = $1;
+
+-- name: subquery
+-- The last line of a query may be a comment.
+({query}
+) AS query;
+
+-- name: probe
+SELECT * FROM {table} LIMIT 0;
+
+-- name: plan
+EXPLAIN (FORMAT JSON, VERBOSE) SELECT * FROM {table};
 
 -- name: read
 SELECT {columns} FROM {table};
