@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tileserver.catalog import Layer
-from tileserver.privacy import admit, block, snap
+from tileserver.privacy import admit, block, blocks, snap
 
 FIELDS = {
     "occurred_at": {"role": "time"},
@@ -161,6 +161,14 @@ SHOWN = {
     "2123  LABETTE MANOR DR E21": "2100 block of LABETTE MANOR DR",
     "4801 W 13TH ST A": "4800 block of W 13TH ST",
     "9709  INTERSTATE 30  232": "9700 block of INTERSTATE 30",
+    "4318 MAIN ST FLAT TWO": "4300 block of MAIN ST",
+    "MAIN ST NO. FOUR": "MAIN ST",
+    "MAIN ST REAR": "MAIN ST",
+    "四三一八 MAIN ST": "MAIN ST",
+    "SR4318 OAK ST": "OAK ST",
+    "CR 4318 MAIN ST": "CR MAIN ST",
+    "CR 4318": "CR 4318",
+    "1200 FLAT ROCK RD": "1200 block of FLAT ROCK RD",
     "212 CENTER ST 6TH FL": "200 block of CENTER ST",
     "4205 S SHACKLEFORD RD #2A/B": "4200 block of S SHACKLEFORD RD",
     "17711 CHENAL PKY I-114": "17700 block of CHENAL PKY",
@@ -234,6 +242,12 @@ APT UNIT # #7 STE3 FL FLOOR LOT BLDG BLOCK BLK OF , ; / & @ - AND AT TO NO ONE T
 def test_a_block_is_shown_as_itself(text: str) -> None:
     shown = block(text)
     assert shown is None or (shown and block(shown) == shown)
+
+
+@given(st.lists(st.none() | st.lists(WORDS, max_size=6).map(" ".join) | st.text(max_size=12), max_size=8))
+def test_a_column_of_addresses_is_shown_as_each_of_them(texts: list[str | None]) -> None:
+    texts += [f"{number} {text}" for number, text in zip((0, 42, 4318, 999_999, 1_000_000), texts, strict=False)]
+    assert blocks(pa.array(texts, pa.string())).to_pylist() == [None if text is None else block(text) for text in texts]
 
 
 def test_no_address_of_the_city_keeps_its_house_number(city_files: Path) -> None:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
+from contextlib import suppress
+from datetime import UTC, datetime
 
 from tileserver import catalog, revisions, times
 from tileserver.catalog import Layer
+from tileserver.catalog.values import length
 from tileserver.errors import TileserverError
 from tileserver.revisions import Current
 from tileserver.settings import Settings
 from tileserver.snapshot import definition
-from tileserver.snapshot.build import build, is_whole, sweep
+from tileserver.snapshot.build import SNAPSHOT, build, is_whole, sweep
 from tileserver.stores import State, Store, open_store
 
 log = logging.getLogger("tileserver.indexer")
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the store."""
+
+EXPIRE_EVERY = 600.0
+"""Seconds between two looks at whether what is kept of a layer has grown too old."""
 
 NO_TABLE = -1
 
@@ -47,8 +54,28 @@ def refresh(layer: Layer, store: Store, settings: Settings, *, reread: bool = Fa
             revision = current.revision
         live = Current(revision, definition(layer), state.revision if state else NO_TABLE, _published_at(state))
         revisions.move(folder, layer.id, live)
+        if current and current.revision != revision:
+            with suppress(FileNotFoundError):
+                os.utime(folder / layer.id / current.revision)  # its time of being replaced, for `expire`
         sweep(folder, layer, keep={revision, current.revision if current else revision})
         return live
+
+
+def expire(layer: Layer, store: Store, settings: Settings) -> None:
+    """Delete what is older than the layer's retention: replaced snapshots, replaced rows of the store, the list of rejects.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    before = datetime.now(UTC) - length(layer.privacy.retention)
+    with revisions.one_builder(settings.snapshots, layer.id):
+        current = revisions.read(settings.snapshots, layer.id)
+        live = current.revision if current else ""
+        for path in revisions.home(settings.snapshots, layer.id).iterdir():
+            is_replaced = path.name == revisions.REJECTS or (SNAPSHOT.fullmatch(path.name) and path.name != live)
+            if is_replaced and path.stat().st_mtime < before.timestamp():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    store.expire(layer, before)
 
 
 def _outdated(layer: Layer, current: Current, state: State | None) -> bool:
@@ -76,6 +103,7 @@ def run(settings: Settings, parent: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that what this process holds is given back
     layers = catalog.load(settings.layers)
     fresh = set(layers)
+    expired: dict[str, float] = {}
     said: dict[str, str] = {}
     store: Store | None = None
     while os.getppid() == parent:
@@ -84,6 +112,9 @@ def run(settings: Settings, parent: int) -> None:
                 store = store or open_store(settings.store)
                 refresh(layer, store, settings, reread=layer.id in fresh)
                 fresh.discard(layer.id)
+                if time.monotonic() - expired.get(layer.id, -EXPIRE_EVERY) >= EXPIRE_EVERY:
+                    expired[layer.id] = time.monotonic()
+                    expire(layer, store, settings)
                 said.pop(layer.id, None)
             except (TileserverError, OSError) as error:
                 if said.get(layer.id) != str(error):

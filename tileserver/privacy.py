@@ -72,6 +72,37 @@ def truncate(column: pa.Array[Any], layer: Layer, to: Literal["hour", "day"]) ->
     return pa.array(truncated, mask=~known).cast(column.type)
 
 
+# Counts
+
+
+def may_tell(layer: Layer, *counts: int) -> bool:
+    """Whether counts of rows may leave: each is 0, or no smaller than the layer's `min_count`."""
+    return not any(0 < count < (layer.min_count or 0) for count in counts)
+
+
+def told_values(layer: Layer, name: str, values: Sequence[tuple[str, int]], rows: int) -> list[tuple[str, int | None]]:
+    """The values of a category with their counts, None for a count that is withheld; those withheld come last, by their text.
+
+    A count may not be what is missing from the sum either: so at least two groups are withheld, `min_count` rows together, the
+    smallest first. Rows without a value are a group too. A rare value that the layer file does not label is left out.
+
+    Args:
+        values: all of them, the most frequent first.
+        rows: of the layer, with and without a value.
+    """
+    without = rows - sum(count for _, count in values)
+    few = {value for value, count in values if not may_tell(layer, count)}
+    withheld = [count for count in (without, *(count for _, count in values)) if not may_tell(layer, count)]
+    hidden = set(few)
+    for value, count in reversed(values) if withheld else ():
+        if value not in hidden and (len(withheld) < 2 or not may_tell(layer, sum(withheld))):
+            hidden.add(value)
+            withheld.append(count)
+    labels = layer.fields[name].labels
+    told: list[tuple[str, int | None]] = [(value, count) for value, count in values if value not in hidden]
+    return told + [(value, None) for value in sorted(hidden) if value not in few or value in labels]
+
+
 # Positions
 
 
@@ -131,10 +162,21 @@ def points_as_wkb(longitude: NDArray[np.float64], latitude: NDArray[np.float64])
 
 
 def blocks(column: pa.Array[Any]) -> pa.Array[Any]:
-    """Street addresses as `block` shows them; the work is done once for each different text."""
+    """Street addresses as `block` shows them; the work is done once for each different text.
+
+    Of addresses that begin with a house number and a space it is done once for each different street: of the number nothing
+    but its hundreds counts, and these begin what is shown.
+    """
     encoded = column.dictionary_encode()
-    shown = [None if text is None else block(text) for text in encoded.dictionary.to_pylist()]
-    return pa.array(shown, pa.string()).take(encoded.indices)
+    texts = encoded.dictionary
+    found = pc.extract_regex(texts, rf"^(?P<number>[0-9]{{1,{_LONGEST_NUMBER}}})(?P<street>\s.*)$")
+    streets = pc.struct_field(found, "street").dictionary_encode()
+    shown = [None if street is None else block(f"100{street}") for street in streets.dictionary.to_pylist()]
+    rest = pa.array([text and text.removeprefix("100") for text in shown], pa.string()).take(streets.indices)
+    hundreds = pc.multiply(pc.divide(pc.struct_field(found, "number").cast(pa.int64()), 100), 100).cast(pa.string())
+    numbered = pc.binary_join_element_wise(hundreds, rest, "")
+    others = [None if text is None else block(text) for text in texts.filter(found.is_null()).to_pylist()]
+    return pc.replace_with_mask(numbered, found.is_null(), pa.array(others, pa.string())).take(encoded.indices)
 
 
 def block(address: str) -> str | None:
@@ -177,9 +219,15 @@ _LAST_UNIT = re.compile(
     re.IGNORECASE,
 )
 _LAST_LETTER = re.compile(rf"(?<=\w)(\s+{_STREET})\s+[A-DF-MO-RT-VX-Z]$", re.IGNORECASE)
+_BEHIND = re.compile(rf"(?<=\w)(\s{_STREET})\s+(?:FLAT|DOOR|REAR|FRONT|HOUSE|HSE|NO|NUMBER|APT[A-Z])\b.*$", re.IGNORECASE)
+_OF_HIGHWAYS = re.compile(
+    rf"(?:\s*(?:{_DIRECTION}|(?:FRONT[A-Z]*|SERVICE|ACCESS|BUSINESS|BYPASS|SPUR|RAMP|EXIT)\b(?:\s+{_STREET})?|\W*[0-9]+\b))*\s*$",
+    re.IGNORECASE,
+)
+"""What may follow the number of a highway. Before a street's name it would be a house's number."""
 _SPELLED = re.compile(
     r"(?:(?:ONE|TWO|THREE|FOUR|FIVE|SIX|SEVEN|EIGHT|NINE|TEN|ELEVEN|TWELVE|(?:THIR|FOUR|FIF|SIX|SEVEN|EIGH|NINE)TEEN"
-    r"|(?:TWEN|THIR|FOR|FIF|SIX|SEVEN|EIGH|NINE)TY|HUNDRED)\b[\s-]*)+",
+    r"|(?:TWEN|THIR|FOU?R|FIF|SIX|SEVEN|EIGH|NINE)TY|HUNDRED)\b[\s-]*)+",
     re.IGNORECASE,
 )
 _LONGEST_NUMBER = 6
@@ -212,12 +260,17 @@ def _street(part: str, *, numbered: bool = False) -> str:
     name = _HIGHWAY.match(part) or _NUMBERED.match(part)
     if name and name.re is _NUMBERED and not (numbered or name["direction"]):
         name = None
+    if name and name.re is _HIGHWAY and not _OF_HIGHWAYS.match(part, name.end()):
+        name = None
     end = name.end() if name else 0
     street = " ".join([part[:end].strip(), *filter(_names_a_street, part[end:].split())]).strip()
-    while (shorter := _LAST_LETTER.sub(r"\1", _LAST_UNIT.sub("", street))) != street:
+    while (shorter := _LAST_LETTER.sub(r"\1", _LAST_UNIT.sub("", _BEHIND.sub(r"\1", street)))) != street:
         street = shorter
     return street
 
 
 def _names_a_street(word: str) -> bool:
-    return not _DIGIT.search(word) or _NAMED_NUMBER.fullmatch(word) is not None
+    if _NAMED_NUMBER.fullmatch(word):
+        return True
+    # Numerals of other scripts, such as 四, are no digits.
+    return not any(char.isdigit() or unicodedata.numeric(char, None) is not None for char in word)

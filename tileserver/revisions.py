@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from fcntl import LOCK_EX, LOCK_UN, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 
 import orjson
 
 from tileserver.errors import SnapshotError
+
+REJECTS = "rejects.csv"
+LEDGER = "ledger.json"
+FEED = "feed"
+"""What an ingest leaves in a layer's own folder, beside its snapshots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,15 @@ class Revisions:
         return seen[1]
 
 
+def home(folder: Path, id: str) -> Path:
+    """The folder of one layer's snapshots and of what its ingests leave, which only its owner may look into; made if missing."""
+    path = folder / id
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o700)
+    return path
+
+
 def current_file(folder: Path, id: str) -> Path:
     return folder / id / "current.json"
 
@@ -60,7 +76,7 @@ def read(folder: Path, id: str) -> Current | None:
     except FileNotFoundError:
         return None
     except (orjson.JSONDecodeError, TypeError) as error:
-        raise SnapshotError(f"{path}: damaged; delete the folder {path.parent} and the snapshot is built anew") from error
+        raise SnapshotError(f"{path}: damaged; delete this file and the snapshot is built anew") from error
 
 
 def move(folder: Path, id: str, current: Current) -> None:
@@ -71,14 +87,36 @@ def move(folder: Path, id: str, current: Current) -> None:
 def replace(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file so that readers see the old content or the new, never half, also after a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with fresh.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.chmod(mode)
-    fresh.replace(path)
+    fresh, descriptor = draft(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.chmod(mode)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def draft(path: Path) -> tuple[Path, int]:
+    """A new file beside `path`, which is to replace it, and its descriptor; nobody else may open it, from its first moment on.
+
+    It is locked as long as it is open. So what a process that was killed has left can be told, and is deleted here.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.new"):
+        with suppress(FileNotFoundError, BlockingIOError), left.open("rb") as file:
+            flock(file, LOCK_EX | LOCK_NB)
+            left.unlink()
+    while True:
+        fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with suppress(BlockingIOError):
+            flock(descriptor, LOCK_EX | LOCK_NB)
+            if os.fstat(descriptor).st_nlink:
+                return fresh, descriptor
+        os.close(descriptor)  # taken for one that was left, in the moment before it was locked
 
 
 def sync_folder(folder: Path) -> None:
@@ -93,8 +131,7 @@ def sync_folder(folder: Path) -> None:
 @contextmanager
 def one_builder(folder: Path, id: str) -> Iterator[None]:
     """Holds the layer's lock: of several processes that would build its snapshot, one does, the others wait."""
-    path = folder / id / ".lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = home(folder, id) / ".lock"
     with path.open("w") as lock:
         flock(lock, LOCK_EX)
         try:
