@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tileserver import filters, times
 from tileserver.catalog import Layer
-from tileserver.errors import BadRequest
+from tileserver.errors import BadRequest, ConfigError
 from tileserver.filters import Filter
 
 REPORTS = Layer.model_validate(
@@ -171,3 +171,12 @@ def test_undeclared_properties_are_refused_in_the_same_words() -> None:
         parsed(("properties", "at,nothing"))
     assert str(one.value) == str(other.value)
     assert parsed(("properties", "")).properties == ()
+
+
+def test_a_default_filter_is_a_filter_of_its_layer() -> None:
+    layer = REPORTS.model_copy(update={"default_filter": {"last": "30d", "kind": ("FIRE", "NOISE")}})
+    filters.check_default(layer)
+    assert filters.default_items(layer) == [("last", "30d"), ("kind", "FIRE"), ("kind", "NOISE")]
+    for wrong in ({"last": "soon"}, {"colour": "red"}, {"last": ("7d", "30d")}):
+        with pytest.raises(ConfigError, match=r"reports\.toml: default_filter: "):
+            filters.check_default(REPORTS.model_copy(update={"default_filter": wrong}))

@@ -18,13 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tileserver import times
-from tileserver.catalog import Layer
+from tileserver.catalog import Layer, Tiles
 from tileserver.errors import BadRequest, SnapshotError
 from tileserver.filters import Filter
 from tileserver.snapshot import Snapshot, cells, select
 from tileserver.snapshot.build import build
 from tileserver.snapshot.tile import Address, Options, draw
 
+BUDGET = Tiles().budget
 BOUNDS = (-92.6, 34.6, -92.1, 34.9)
 KINDS = ("THEFT", "FIRE", "NOISE", None)
 FIRST_DAY = times.to_instant(datetime(2024, 1, 1, tzinfo=UTC))
@@ -105,7 +106,7 @@ class Many:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Many:
-    made = rows(1, cells.BUDGET + 1_500)
+    made = rows(1, BUDGET + 1_500)
     return Many(made, snapshot_of(REPORTS, tmp_path_factory.mktemp("many"), batch(made)))
 
 
@@ -146,7 +147,7 @@ def twin(made: list[Row], filter: Filter, address: Address, options: Options, sh
             side = 2**shift // options.grid
             members[x // side, y // side].append(((x, y), row))
     most = 1 if options.aggregate == "always" else shown
-    whole = options.aggregate == "never" or (options.aggregate == "auto" and len(chosen) <= cells.BUDGET)
+    whole = options.aggregate == "never" or (options.aggregate == "auto" and len(chosen) <= BUDGET)
     features: list[Feature] = []
     for inside in members.values():
         if whole or len(inside) <= most:
@@ -297,7 +298,7 @@ def test_a_damaged_snapshot_is_recognised(tmp_path: Path) -> None:
 
 
 def test_a_tile_over_the_limit_loses_attributes_before_features(tmp_path: Path) -> None:
-    made = [Row(id, FIRST_DAY, "FIRE", None, None, f"{id}" * 100, (-92.3 + id / 1e6, 34.7)) for id in range(cells.BUDGET)]
+    made = [Row(id, FIRST_DAY, "FIRE", None, None, f"{id}" * 100, (-92.3 + id / 1e6, 34.7)) for id in range(BUDGET)]
     snapshot = snapshot_of(REPORTS, tmp_path, batch(made))
     drawn = draw(snapshot, Filter(), Address(0, 0, 0), Options())
     assert drawn.dropped == "attributes"
@@ -344,7 +345,7 @@ def shapes(seed: int, count: int) -> pa.RecordBatch:
 
 @settings(max_examples=10)
 @given(
-    count=st.sampled_from([300, cells.BUDGET + 700]),
+    count=st.sampled_from([300, BUDGET + 700]),
     seed=st.integers(0, 5),
     zoom=st.integers(0, 12),
     grid=st.sampled_from([16, 64, 128]),
@@ -363,7 +364,7 @@ def test_every_shape_is_drawn_or_counted_once(
             else:
                 ids.add(feature["properties"]["id"])
     assert len(ids) + grouped == count
-    assert grouped == 0 or count > cells.BUDGET
+    assert grouped == 0 or count > BUDGET
 
 
 def test_what_touches_the_antimeridian_is_drawn_and_counted(tmp_path: Path) -> None:
@@ -387,7 +388,7 @@ def test_a_box_at_180_degrees_holds_what_lies_there(tmp_path: Path) -> None:
 
 
 def test_sums_beyond_what_integers_hold_stay_near(tmp_path: Path) -> None:
-    made = [Row(id, FIRST_DAY, None, 1e15, 9 * 10**17, None, (-92.3, 34.7)) for id in range(cells.BUDGET + 1)]
+    made = [Row(id, FIRST_DAY, None, 1e15, 9 * 10**17, None, (-92.3, 34.7)) for id in range(BUDGET + 1)]
     snapshot = snapshot_of(REPORTS, tmp_path, batch(made))
     [feature] = decoded(draw(snapshot, Filter(), Address(0, 0, 0), Options()).data)
     assert feature["properties"]["sum_units"] == pytest.approx(9e17 * len(made))

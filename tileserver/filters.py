@@ -17,13 +17,15 @@ import orjson
 
 from tileserver import times
 from tileserver.catalog import Layer
-from tileserver.errors import BadRequest
+from tileserver.errors import BadRequest, ConfigError
 
 PARAMETERS = ("datetime", "last", "bbox", "properties")
 """Parameters that take one value and mean the same on every layer. Category fields come beside them."""
 
 TILE_PARAMETERS = ("grid", "aggregate", "rev")
 """What tiles take beside them; a category of such a name is no parameter."""
+ITEM_PARAMETERS = ("limit", "cursor", "f")
+"""What pages of items take beside them."""
 
 Bbox = tuple[float, float, float, float]
 Interval = tuple[int | None, int | None]
@@ -31,7 +33,8 @@ CompleteThrough = Callable[[Layer], int]
 """Tells up to which instant a layer's data are complete; `last` ends there."""
 
 # ASCII digits only: Python's \d and float() would also take others, signs, underscores and "nan".
-_NUMBER = re.compile(r"-?[0-9]{1,3}(\.[0-9]{0,15})?")
+# Clients write doubles with up to 18 digits, small ones with an exponent.
+_NUMBER = re.compile(r"-?[0-9]{1,3}(\.[0-9]{0,40})?([eE]-[0-9]{1,2})?")
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _INSTANT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(\.[0-9]{1,9})?([Zz]|[-+ ][0-9]{2}:[0-9]{2})"
@@ -99,11 +102,29 @@ def parse(layers: Sequence[Layer], items: Sequence[tuple[str, str]], complete_th
     }
 
 
+def check_default(layer: Layer) -> None:
+    """Whether the layer's `default_filter` is a filter of it.
+
+    Raises:
+        ConfigError: names layer and key.
+    """
+    try:
+        parse([layer], default_items(layer), lambda _: 0)
+    except BadRequest as error:
+        raise ConfigError(f"{layer.id}.toml: default_filter: {error}") from error
+
+
+def default_items(layer: Layer) -> list[tuple[str, str]]:
+    """The layer's `default_filter` as the query of an address."""
+    given = layer.default_filter.items()
+    return [(name, value) for name, values in given for value in ([values] if isinstance(values, str) else values)]
+
+
 def takes(layer: Layer, parameter: str) -> bool:
     """Whether a parameter means something to a layer."""
     if parameter in ("datetime", "last"):
         return layer.time_field is not None
-    if parameter in TILE_PARAMETERS:
+    if parameter in TILE_PARAMETERS + ITEM_PARAMETERS:
         return False
     return parameter in PARAMETERS or any(field.name == parameter for field in layer.categories)
 
@@ -134,13 +155,28 @@ def _filter(layer: Layer, given: Mapping[str, Sequence[str]], complete_through: 
         interval = _interval(one["datetime"], layer)
     elif "last" in one:
         interval = _last(one["last"], layer, complete_through(layer))
-    return Filter(
+    filter = Filter(
         interval=interval,
         bbox=_bbox(one["bbox"]) if "bbox" in one else None,
         categories=tuple(sorted((name, tuple(sorted(set(values)))) for name, values in given.items() if name not in PARAMETERS)),
         properties=_properties(one["properties"], layer) if "properties" in one else None,
         relative="last" in one,
     )
+    if not layer.shows_rows:
+        _refuse_halving(layer, filter)
+    return filter
+
+
+def _refuse_halving(layer: Layer, filter: Filter) -> None:
+    """Counts of ever smaller boxes and spans of time would tell where and when each row of a layer of counts is."""
+    if filter.bbox is not None:
+        raise BadRequest("bbox is not taken here: only counts are published of this layer, and those of small boxes tell places.")
+    for instant in filter.interval or ():
+        if instant is not None and instant != times.day_begin(instant, layer.zone):
+            raise BadRequest(
+                "Only counts of whole days of this layer are published: datetime takes dates, such as 2024-05-01/2024-05-31, "
+                "and last takes days, weeks, months or years."
+            )
 
 
 def _single(name: str, values: Sequence[str]) -> str:

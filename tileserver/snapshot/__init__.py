@@ -38,8 +38,9 @@ def definition(layer: Layer) -> str:
         layer.id,
         layer.kind,
         layer.position,
+        layer.publish,
         layer.timezone,
-        layer.table_name,
+        layer.sql or layer.table_name,
         fields,
         layer.tiles.model_dump(),
         rules,
@@ -139,6 +140,10 @@ _BOX = (("west", "x"), ("north", "y"), ("east", "x"), ("south", "y"))
 """The sides of a row's box; those of a point are its position."""
 
 
+MOST_OPENED = 1_000
+"""Revisions remembered by a process that has opened them."""
+
+
 class Live:
     """The catalog with what is live of it: what every request works on."""
 
@@ -146,7 +151,13 @@ class Live:
         self.catalog = catalog
         self._revisions = revisions
         self._open: dict[str, Snapshot] = {}
+        self._opened: dict[str, None] = {}
         self._definitions = {id: definition(layer) for id, layer in catalog.items()}
+
+    @property
+    def folder(self) -> Path:
+        """Of the snapshots; each layer has a folder of its own in it."""
+        return self._revisions.folder
 
     def layer(self, id: str) -> Layer:
         """Raises NotFound; the id is not told back."""
@@ -154,6 +165,21 @@ class Live:
         if layer is None:
             raise NotFound("There is no such layer. /layers lists those there are.")
         return layer
+
+    def published(self, id: str) -> Layer:
+        """The layer, where its rows may leave: what is drawn, listed or downloaded is asked for here.
+
+        Raises:
+            NotFound: there is no such layer, or only its counts are published.
+        """
+        layer = self.layer(id)
+        if not layer.shows_rows:
+            raise NotFound(f"Only counts of this layer are published, at /count/{layer.id}: no tiles, rows or downloads.")
+        return layer
+
+    def all_published(self) -> Iterator[Layer]:
+        """The layers whose rows may leave, in the order of their ids."""
+        return (layer for layer in self.catalog.values() if layer.shows_rows)
 
     def current(self, layer: Layer) -> Current:
         """Raises Unavailable as long as the layer has no snapshot for its layer file as this process has read it."""
@@ -176,13 +202,26 @@ class Live:
             except SnapshotError as error:
                 raise Unavailable(f"The layer {layer.id} is being prepared. Try again in a moment.") from error
             self._open[layer.id] = snapshot
+            self._opened[current.revision] = None
         return snapshot
 
+    def replaced(self) -> set[str]:
+        """The revisions that this process has opened and that are live no more; their snapshots are closed."""
+        currents = {id: current for id in self.catalog if (current := self._revisions.current(id))}
+        live = {current.revision for current in currents.values()}
+        self._open = {id: snapshot for id, snapshot in self._open.items() if snapshot.revision in live}
+        self._opened = dict.fromkeys(list(self._opened)[-MOST_OPENED:])
+        return self._opened.keys() - live
+
     def complete_through(self, layer: Layer) -> int:
-        """Up to which instant the layer's data are complete: its newest time, or the last publish less its lag, if earlier."""
+        """Up to which instant the layer's data are complete: its newest time, or the last publish less its lag, if earlier.
+
+        Of a layer of counts the begin of that day, since the newest time is that of one row.
+        """
         published = self.current(layer).published_at - int(layer.lag_period.total_seconds()) * times.SECOND
         span = self.snapshot(layer).time_range
-        return min(span[1], published) if span else published
+        complete = min(span[1], published) if span else published
+        return complete if layer.shows_rows else times.day_begin(complete, layer.zone)
 
     def waiting(self) -> Iterator[str]:
         """The layers without such a snapshot."""

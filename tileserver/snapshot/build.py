@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -21,10 +23,17 @@ from tqdm import tqdm
 from tileserver import privacy, revisions
 from tileserver.catalog import GEOMETRY, Layer
 from tileserver.errors import SnapshotError
+from tileserver.forgotten import Forgotten
 from tileserver.snapshot import FORMAT, Snapshot, columns, definition, digest
 from tileserver.snapshot.cells import members_shown
 from tileserver.snapshot.mercator import quantize, quantize_sides
 from tileserver.snapshot.morton import morton
+
+KEY = ".key"
+"""The file, in a layer's folder, of the key that its revisions are hashed with where its rows are not published."""
+
+SNAPSHOT = re.compile(r"[0-9a-f]{16}|\.draft-.*")
+"""The names of the folders of snapshots, finished or not. Others beside them belong to the layer's ingests."""
 
 FEATURE_ID_LIMIT = 2**53
 """MVT feature ids stay below this, where JavaScript's numbers are exact."""
@@ -35,13 +44,12 @@ def build(layer: Layer, batches: Iterable[pa.RecordBatch], folder: Path, *, prog
 
     The same rows under the same definition give the same revision and the same bytes, in whatever order they come.
     """
-    rows, excluded = _admitted(layer, batches, progress=progress)
-    home = folder / layer.id
-    home.mkdir(parents=True, exist_ok=True)
+    home = revisions.home(folder, layer.id)
+    rows = _admitted(layer, batches, home, progress=progress)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=home))
     try:
-        manifest = _write(layer, rows, draft) | {"excluded": excluded, "definition": definition(layer), "format": FORMAT}
-        revision = digest(orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS))
+        manifest = _write(layer, rows, draft) | {"definition": definition(layer), "format": FORMAT}
+        revision = _name(layer, manifest, home)
         revisions.replace(draft / "manifest.json", orjson.dumps(manifest))
         draft.chmod(0o755)
         if not is_whole(layer, home / revision):
@@ -49,6 +57,18 @@ def build(layer: Layer, batches: Iterable[pa.RecordBatch], folder: Path, *, prog
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return revision
+
+
+def _name(layer: Layer, manifest: dict[str, Any], home: Path) -> str:
+    """The revision that a manifest stands for. Of rows that nobody may see it is a hash with a secret, else whoever guesses the
+    rows could make sure of it."""
+    content = orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS)
+    if layer.shows_rows:
+        return digest(content)
+    path = home / KEY
+    if not path.exists():
+        revisions.replace(path, secrets.token_bytes(32), mode=0o600)
+    return hashlib.blake2b(content, digest_size=8, key=path.read_bytes()).hexdigest()
 
 
 def is_whole(layer: Layer, folder: Path) -> bool:
@@ -72,21 +92,19 @@ def _put(draft: Path, place: Path) -> None:
 def sweep(folder: Path, layer: Layer, keep: set[str]) -> None:
     """Delete a layer's snapshots but those to keep, and drafts that a killed build left. Mapped files stay readable."""
     for old in (folder / layer.id).iterdir():
-        if old.is_dir() and old.name not in keep:
+        if SNAPSHOT.fullmatch(old.name) and old.name not in keep:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _admitted(layer: Layer, batches: Iterable[pa.RecordBatch], *, progress: bool) -> tuple[pa.Table, int]:
-    """The rows that privacy lets through, and how many it held back."""
+def _admitted(layer: Layer, batches: Iterable[pa.RecordBatch], home: Path, *, progress: bool) -> pa.Table:
+    """The rows that privacy lets through. How many it holds back is not told: the revision, a hash of the files, would tell it."""
     kept: list[pa.RecordBatch] = []
-    excluded = 0
+    forgotten = Forgotten.read(home)
     with tqdm(desc=f"{layer.id}: snapshot", unit=" rows", unit_scale=True, disable=not progress) as bar:
         for batch in batches:
-            admitted = privacy.admit(layer, batch)
-            kept.append(admitted.batch)
-            excluded += int(admitted.withheld.sum())
+            kept.append(forgotten.hold_back(layer, privacy.admit(layer, batch).batch))
             bar.update(batch.num_rows)
-    return pa.Table.from_batches(kept, layer.schema), excluded
+    return pa.Table.from_batches(kept, layer.schema)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,6 @@ GRIDS = (16, 32, 64, 128)
 GRID = 64
 """Cells a tile, an axis."""
 
-BUDGET = 2_000
-"""If no more rows than this match a filter, every tile holds them as they are."""
-
 TILE_FEATURES = 4_000
 """What a tile of the densest place may hold where cells show more than one member each: some 400 kB with their attributes."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,9 @@ from tileserver.snapshot.mercator import quantize_sides
 from tileserver.times import NO_TIME
 
 COUNTS_KEPT = 1_000
+
+BLOCK = 65_536
+"""Rows that are looked at together where not all are wanted at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,37 @@ def rows(snapshot: Snapshot, filter: Filter, start: int, stop: int) -> Rows:
     if filter.is_open:
         return np.arange(start, stop)
     return np.flatnonzero(mask(snapshot, filter, slice(start, stop))) + start
+
+
+def first(snapshot: Snapshot, filter: Filter, start: int, most: int) -> Rows:
+    """The first `most` matching rows from row `start` on; no more rows are looked at than it takes to find them."""
+    if filter.is_open:
+        return np.arange(start, min(start + most, snapshot.rows))
+    found = [np.zeros(0, np.int64)]
+    missing = most
+    for block in _blocks(snapshot, filter, start):
+        found.append(block[:missing])
+        missing -= len(found[-1])
+        if not missing:
+            break
+    return np.concatenate(found)
+
+
+def parts(snapshot: Snapshot, filter: Filter, size: int) -> Iterator[Rows]:
+    """All matching rows, `size` at a time; the last part has what is left, and there is none without rows."""
+    held = np.zeros(0, np.int64)
+    for block in _blocks(snapshot, filter, 0):
+        held = np.concatenate([held, block])
+        while len(held) >= size:
+            yield held[:size]
+            held = held[size:]
+    if len(held):
+        yield held
+
+
+def _blocks(snapshot: Snapshot, filter: Filter, start: int) -> Iterator[Rows]:
+    for begin in range(start, snapshot.rows, BLOCK):
+        yield rows(snapshot, filter, begin, min(begin + BLOCK, snapshot.rows))
 
 
 def count(snapshot: Snapshot, filter: Filter) -> Count:

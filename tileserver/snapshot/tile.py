@@ -126,7 +126,7 @@ def _reduced(snapshot: Snapshot, filter: Filter, content: Content, address: Addr
 
 def _as_they_are(snapshot: Snapshot, filter: Filter, options: Options) -> bool:
     if options.aggregate == "auto":
-        return select.count(snapshot, filter).positioned <= cells.BUDGET
+        return select.count(snapshot, filter).positioned <= snapshot.layer.tiles.budget
     return options.aggregate == "never"
 
 
