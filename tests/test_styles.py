@@ -1,10 +1,13 @@
-"""Styles are valid by the specification's own validator, and their colors, sizes and legends agree."""
+"""Styles are valid by the specification's own validator, and their colors, icons, sizes and legends agree."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from operator import eq, ge, lt
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +15,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tileserver.catalog import Catalog, Kind, Layer
+from tileserver.catalog import Catalog, Layer
+from tileserver.catalog.layer import Kind
 from tileserver.errors import ConfigError
-from tileserver.styles import COLORS, OTHER, PAPER, Drawn, check, read_override, style
+from tileserver.styles import COLORS, NONE, OTHER, PAPER, RAMP, Drawn, check, read_override, sheet, style
+from tileserver.styles.palette import starts
 
 ROOT = Path(__file__).parents[1]
-VALIDATOR = ROOT / "viewer/node_modules/@maplibre/maplibre-gl-style-spec/dist/gl-style-validate.mjs"
+VALIDATE = """
+    import { validateStyleMin } from '@maplibre/maplibre-gl-style-spec';
+    let text = '';
+    for await (const part of process.stdin) text += part;
+    for (const style of JSON.parse(text)) {
+        for (const { message } of validateStyleMin(style)) console.log(`${style.name}: ${message}`);
+    }
+"""
 ORIGIN = "https://maps.example.org"
 OFFENSE = {"offense": {"role": "category", "title": "Offense"}}
 TIME = {"at": {"role": "time"}}
@@ -37,11 +49,12 @@ def drawn(
     return Drawn(Layer.model_validate(raw), values or {})
 
 
-def complaints(document: Mapping[str, Any]) -> str:
-    """What the validator of the MapLibre style specification says; nothing if the style is valid."""
-    if not VALIDATOR.is_file():
-        pytest.fail(f"{VALIDATOR} is missing: run `npm ci` in the folder viewer")
-    ran = subprocess.run(["node", str(VALIDATOR)], input=json.dumps(document), capture_output=True, text=True, check=False)
+def complaints(*documents: Mapping[str, Any]) -> str:
+    """What the validator of the MapLibre style specification says; nothing if the styles are valid."""
+    if not (ROOT / "viewer/node_modules/@maplibre/maplibre-gl-style-spec").is_dir():
+        pytest.fail("The validator is missing: run `npm ci` in the folder viewer")
+    command = ["node", "--input-type=module", "--eval", VALIDATE]
+    ran = subprocess.run(command, input=json.dumps(documents), capture_output=True, text=True, check=False, cwd=ROOT / "viewer")
     return ran.stdout + ran.stderr
 
 
@@ -93,53 +106,206 @@ def test_a_style_without_a_base_map_leaves_what_lies_below_in_sight(tmp_path: Pa
     assert document["name"] == "Incidents"
 
 
-@given(VALUES, VALUES)
-def test_the_legend_and_the_map_agree_on_every_color(values: list[str], labelled: list[str]) -> None:
+@given(VALUES, VALUES, st.booleans(), st.integers(0, 6))
+def test_the_legend_and_the_map_agree_on_every_color(values: list[str], labelled: list[str], lacks: bool, start: int) -> None:
     fields = {"offense": {"role": "category", "labels": {value: value.upper() for value in labelled}}}
-    document = style([drawn(fields=fields, values={"offense": values})], ORIGIN, "All", NO_FOLDER)
-    legend = {entry["value"]: entry["color"] for entry in document["layers"][-1]["metadata"]["tileserver:legend"]}
-    assert set(legend.values()) <= {*COLORS, OTHER}
-    for layer in document["layers"]:
-        for value in [*values, *labelled, None]:
-            assert matched(layer["paint"]["circle-color"], value) == legend.get(value, legend[None])
+    one = replace(drawn(fields=fields, values={"offense": [*values, ""] if lacks else values}), start=start)
+    document = style([one], ORIGIN, "All", NO_FOLDER)
+    legend = legend_of(document)
+    colors = {entry["value"]: entry["color"] for entry in legend["tileserver:legend"]}
+    assert set(colors.values()) <= {*COLORS, OTHER, NONE}
+    for point_count in (None, 2, 5_000):
+        for value in [*values, *labelled, *([""] if lacks and legend.get("tileserver:field") else [])]:
+            row = ({"offense": value} if value else {}) | ({"cluster": True, "point_count": point_count} if point_count else {})
+            assert [painted(layer, row) for layer in seen(document, row)] == [colors.get(value, colors[None])]
 
 
-def matched(color: Any, value: str | None) -> Any:
-    """What a `match` expression gives for a value, read branch by branch."""
-    if isinstance(color, str):
-        return color
-    *branches, otherwise = color[2:]
-    for labels, output in zip(branches[::2], branches[1::2], strict=True):
-        if value in labels:
-            return output
-    return otherwise
+def legend_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The one legend of a style of one layer."""
+    (legend,) = (layer["metadata"] for layer in document["layers"] if "tileserver:legend" in layer.get("metadata", {}))
+    return dict(legend)
+
+
+def seen(document: Mapping[str, Any], row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The style layers that draw a row, by their filters; names left out."""
+    drawing = [layer for layer in document["layers"] if "text-field" not in layer.get("layout", {})]
+    return [layer for layer in drawing if holds(layer["filter"], row)]
+
+
+def holds(condition: Sequence[Any], row: Mapping[str, Any]) -> bool:
+    """A filter in the older form, evaluated the slow way (MapLibre style specification, "Other filter")."""
+    operator, *rest = condition
+    if operator == "all":
+        return all(holds(each, row) for each in rest)
+    name, *operands = rest
+    if name == "$type":
+        return True
+    if operator in ("has", "!has"):
+        return (name in row) is (operator == "has")
+    if operator in ("in", "!in"):
+        return (row.get(name) in operands) is (operator == "in")
+    compare = {"==": eq, "<": lt, ">=": ge}[operator]
+    return name in row and bool(compare(row[name], operands[0]))
+
+
+def painted(layer: Mapping[str, Any], row: Mapping[str, Any]) -> Any:
+    """The color or the icon of a row; of a `match` read branch by branch."""
+    look = layer["layout"]["icon-image"] if layer["type"] == "symbol" else layer["paint"][f"{layer['type']}-color"]
+    if isinstance(look, str):
+        return look
+    (_, (_, name), *branches), otherwise = look[:-1], look[-1]
+    return next(
+        (output for labels, output in zip(branches[::2], branches[1::2], strict=True) if row.get(name) in labels), otherwise
+    )
 
 
 def test_declared_labels_come_first_and_then_the_most_frequent(tmp_path: Path) -> None:
-    fields = {"offense": {"role": "category", "labels": {"ROB": "Robbery", "ARSON": "Arson"}}}
+    fields = {"offense": {"role": "category", "labels": {"ROB": "Robbery", "ARSON": "Arson"}, "descriptions": {"ROB": "By force"}}}
     document = style([drawn(fields=fields, values={"offense": ["THEFT", "ARSON", "", "FRAUD"]})], ORIGIN, "All", tmp_path)
-    legend = document["layers"][-1]["metadata"]["tileserver:legend"]
-    assert [entry["label"] for entry in legend] == ["Robbery", "Arson", "THEFT", "FRAUD", "Other"]
-    assert [entry["color"] for entry in legend] == [*COLORS[:4], OTHER]
+    legend = legend_of(document)["tileserver:legend"]
+    assert [entry["label"] for entry in legend] == ["Robbery", "Arson", "THEFT", "FRAUD", "No value", "Other"]
+    assert [entry["color"] for entry in legend] == [*COLORS[:4], NONE, OTHER]
+    assert [entry.get("description") for entry in legend[:2]] == ["By force", None]
+
+
+BREAKS = [100.0, 500.0, 2_500.5]
+
+
+@pytest.mark.parametrize("kind", ["places", "areas", "shapes"])
+def test_class_breaks_color_every_number_as_the_legend_says(kind: Kind) -> None:
+    fields = {"people": {"type": "number", "title": "People", "unit": "residents", "breaks": BREAKS}}
+    document = style([drawn(kind=kind, fields=fields)], ORIGIN, "All", NO_FOLDER)
+    assert complaints(document) == ""
+    legend = legend_of(document)
+    classes = [entry for entry in legend["tileserver:legend"] if "from" in entry]
+    assert [entry["label"] for entry in classes] == ["under 100", "100 to 500", "500 to 2,500.5", "2,500.5 and more"]
+    assert [entry["color"] for entry in classes] == [RAMP[0], RAMP[2], RAMP[4], RAMP[6]]
+    assert (legend["tileserver:field"], legend["tileserver:title"], legend["tileserver:unit"]) == ("people", "People", "residents")
+    for people, number in ((-5, 0), (99.9, 0), (100, 1), (499, 1), (500, 2), (2_500.5, 3), (10**9, 3)):
+        assert look_of(document, {"people": people}) == look(classes[number])
+    (missing,) = (entry for entry in legend["tileserver:legend"] if entry.get("value") == "")
+    assert (look_of(document, {}), missing["label"], missing["color"]) == (look(missing), "No value", NONE)
+
+
+def look_of(document: Mapping[str, Any], row: Mapping[str, Any]) -> Any:
+    """Of the fill, the dot or the icon that a row has."""
+    (one,) = (layer for layer in seen(document, row) if layer["type"] != "line" and "-point" not in layer["id"])
+    return painted(one, row)
+
+
+def look(entry: Mapping[str, Any]) -> Any:
+    return entry.get("icon", entry["color"])
+
+
+def test_a_class_break_never_colors_several_rows_drawn_as_one() -> None:
+    fields = {"people": {"type": "number", "breaks": BREAKS, "measure": True}}
+    for kind in ("places", "shapes"):
+        document = style([drawn(kind=kind, fields=fields)], ORIGIN, "All", NO_FOLDER)
+        assert look_of(document, {"cluster": True, "point_count": 7, "sum_people": 9_000}) == OTHER
+        assert {"several": True, "label": "Several together", "color": OTHER} in legend_of(document)["tileserver:legend"]
+
+
+@given(VALUES, st.integers(0, 6))
+def test_each_value_of_places_has_a_shape_and_a_color_of_its_own(values: list[str], start: int) -> None:
+    one = replace(drawn(kind="places", values={"offense": [*values, ""]}), start=start)
+    document = style([one], ORIGIN, "All", NO_FOLDER)
+    entries = legend_of(document)["tileserver:legend"]
+    if not values:
+        return
+    own = [entry["icon"] for entry in entries if entry["value"]]
+    assert len(own) == min(len(values), 7) == len({icon.split("-")[0] for icon in own}) == len({icon.split("-")[1] for icon in own})
+    icons = {entry["value"]: entry["icon"] for entry in entries}
+    for value in [*values, ""]:
+        assert look_of(document, {"offense": value} if value else {}) == icons.get(value, icons[None])
+    assert set(icons.values()) <= sheet(1).index.keys()
+
+
+def test_layers_of_one_kind_begin_with_different_colors_whatever_else_there_is() -> None:
+    names = [f"layer_{number}" for number in range(7)]
+    found = starts(drawn(name, "places").layer for name in names)
+    assert sorted(found.values()) == list(range(7))
+    assert starts([drawn("schools", "places").layer])["schools"] == starts([drawn("schools", "events").layer])["schools"]
+    icons = set()
+    for name, start in found.items():
+        one = replace(drawn(name, "places", values={"offense": list("abcdefg")}), start=start)
+        icons |= {
+            entry["icon"] for entry in legend_of(style([one], ORIGIN, name, NO_FOLDER))["tileserver:legend"] if entry["value"]
+        }
+    assert len(icons) == 49
+
+
+NAMED = {"name": {"role": "name"}, "ward": {"role": "id", "type": "integer"}}
+
+
+@pytest.mark.parametrize(("kind", "source_layer"), [("places", "city"), ("areas", "city_labels")])
+def test_places_and_areas_are_labelled_with_their_names_above_all_else(kind: Kind, source_layer: str) -> None:
+    document = style([drawn("city", kind, fields=NAMED), drawn("reports")], ORIGIN, "All", NO_FOLDER)
+    label = document["layers"][-1]
+    assert (label["id"], label["source"], label["source-layer"]) == ("city-label", "city", source_layer)
+    assert label["layout"]["text-field"] == ["get", "name"]
+    assert label["layout"]["text-font"][0] in ("Noto Sans Regular", "Noto Sans Bold")
+    assert complaints(document) == ""
+    unnamed = style([drawn("city", kind, fields={}), drawn("city", "shapes", fields=NAMED)], ORIGIN, "All", NO_FOLDER)
+    assert not [layer for layer in unnamed["layers"] if layer["type"] == "symbol" and "text-field" in layer["layout"]]
+
+
+def test_a_legend_speaks_the_language_that_is_asked_for() -> None:
+    raw = {
+        "id": "reports",
+        "title": "Reports",
+        "kind": "places",
+        "fields": {"offense": {"role": "category", "title": "Offense", "labels": {"ROB": "Robbery", "ARSON": "Arson"}}},
+        "translations": {"es": {"title": "Informes", "fields": {"offense": {"title": "Delito", "labels": {"ROB": "Robo"}}}}},
+    }
+    one = Drawn(Layer.model_validate(raw), {"offense": ["ROB", ""]}, language="es")
+    legend = legend_of(style([one], ORIGIN, one.wording.title, NO_FOLDER))
+    assert (one.wording.title, legend["tileserver:title"]) == ("Informes", "Delito")
+    assert [entry["label"] for entry in legend["tileserver:legend"]] == ["Robo", "Arson", "Sin dato", "Otros"]
+    breaks = {"people": {"type": "number", "breaks": [100, 500]}}
+    spanish = replace(drawn(kind="areas", fields=breaks), language="es")
+    told = legend_of(style([spanish], ORIGIN, "", NO_FOLDER))["tileserver:legend"]
+    assert [entry["label"] for entry in told] == ["menos de 100", "de 100 a 500", "500 o más", "Sin dato"]
+
+
+def test_a_style_over_a_base_map_of_others_names_it_and_hides_nothing(tmp_path: Path) -> None:
+    url = "https://tiles.example.com/style.json"
+    document = style([drawn(), drawn("streets", "shapes", basemap=True)], ORIGIN, "All", tmp_path, url)
+    assert document["metadata"] == {"tileserver:basemap": url}
+    assert "background" not in {layer["type"] for layer in document["layers"]}
+    assert complaints(document) == ""
+
+
+ICON = "tree-green"
+
+
+def test_an_override_may_use_fonts_and_icons_of_the_server(tmp_path: Path) -> None:
+    source = {"source": "trees", "source-layer": "trees"}
+    icon = {"id": "trees", "type": "symbol", **source, "layout": {"icon-image": ICON}}
+    label = {"id": "trees-label", "type": "symbol", **source, "layout": {"text-field": "{name}", "text-font": ["Noto Sans Bold"]}}
+    (tmp_path / "trees.json").write_text(json.dumps({"layers": [icon, label]}))
+    document = style([drawn("trees", "places")], ORIGIN, "Trees", tmp_path)
+    assert document["layers"] == [icon, label]
+    assert (document["glyphs"], document["sprite"]) == (f"{ORIGIN}/fonts/{{fontstack}}/{{range}}.pbf", f"{ORIGIN}/sprites/all")
+    assert ICON in sheet(2).index
+    assert complaints(document) == ""
 
 
 @given(st.integers(2, 10**7))
 def test_an_aggregate_of_any_size_is_drawn_once(point_count: int) -> None:
-    *steps, rows = style([drawn()], ORIGIN, "All", NO_FOLDER)["layers"]
-    assert [layer["filter"][:2] for layer in steps] == [["all", ["has", "cluster"]]] * len(steps)
-    assert sum(holds(layer["filter"][2:], point_count) for layer in steps) == 1
-    assert rows["filter"] == ["!has", "cluster"]
+    document = style([drawn()], ORIGIN, "All", NO_FOLDER)
+    assert len(seen(document, {"cluster": True, "point_count": point_count})) == 1
+    assert document["layers"][-1]["filter"] == ["!has", "cluster"]
+    assert [layer["id"] for layer in seen(document, {})] == ["incidents"]
 
 
-def holds(conditions: Sequence[tuple[str, str, int]], point_count: int) -> bool:
-    return all(point_count >= bound if operator == ">=" else point_count < bound for operator, _, bound in conditions)
-
-
-def test_a_layer_without_categories_keeps_its_color(tmp_path: Path) -> None:
-    names = ("schools", "schools", "libraries")
-    first, again, other = (style([drawn(name, "places", fields={})], ORIGIN, name, tmp_path)["layers"][-1] for name in names)
-    assert first["paint"] == again["paint"]
-    assert {first["paint"]["circle-color"], other["paint"]["circle-color"]} <= set(COLORS)
+def test_a_layer_without_categories_keeps_its_look(tmp_path: Path) -> None:
+    first, again, other = (
+        style([replace(drawn(name, "places", fields={}), start=start)], ORIGIN, name, tmp_path)["layers"][-1]
+        for name, start in (("schools", 1), ("schools", 1), ("libraries", 2))
+    )
+    assert first["layout"] == again["layout"]
+    assert first["layout"]["icon-image"] == "square-orange"
+    assert other["layout"]["icon-image"] == "diamond-green"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +340,7 @@ def test_a_check_names_every_override_of_the_catalog_that_is_wrong(tmp_path: Pat
     check(ROOT / "styles", catalog)
 
 
-@pytest.mark.parametrize("color", [*COLORS, OTHER])
+@pytest.mark.parametrize("color", [*COLORS, OTHER, NONE, *RAMP])
 def test_every_color_stands_out_from_the_paper(color: str) -> None:
     """WCAG 2.1, success criterion 1.4.11: 3:1 for graphics."""
     lighter, darker = sorted((luminance(PAPER), luminance(color)), reverse=True)
@@ -186,3 +352,9 @@ def luminance(color: str) -> float:
     channels = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     red, green, blue = (value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_the_classes_of_a_ramp_get_darker() -> None:
+    brightness = [luminance(color) for color in RAMP]
+    assert brightness == sorted(brightness, reverse=True)
+    assert all((low + 0.05) / (high + 0.05) >= 1.2 for low, high in pairwise(brightness))
