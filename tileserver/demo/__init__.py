@@ -7,15 +7,16 @@ there (`events`: of some `kinds`, at some `spots`, in some `rhythm`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pyarrow as pa
 
-from tileserver.demo import areas, city, events, parcels, parks, places, streets, water
+from tileserver.demo import areas, city, elevation, events, parcels, parks, places, streets, water
 from tileserver.demo.city import City
 from tileserver.demo.ground import BOUNDS, Columns
 from tileserver.errors import ConfigError
 
-__all__ = ["BOUNDS", "LAYERS", "batches"]
+__all__ = ["BOUNDS", "ELEVATION", "LAYERS", "batches", "write_elevation"]
 
 BATCH = 65_536
 """Rows of a batch, at most."""
@@ -43,6 +44,9 @@ _HAPPENING: Mapping[str, Callable[[City, int], Columns]] = {
 LAYERS: tuple[str, ...] = (*_STANDING, *_HAPPENING)
 """Every layer of the demo city, in drawing order."""
 
+ELEVATION = "elevation.tif"
+"""The file that the layer file of the demo city's raster names."""
+
 
 def batches(layer_id: str, schema: pa.Schema, *, events: int = 300_000, seed: int = 1) -> Iterator[pa.RecordBatch]:
     """The rows of one layer, in batches of `schema`; the same bytes for the same seed and number of events.
@@ -62,6 +66,11 @@ def batches(layer_id: str, schema: pa.Schema, *, events: int = 300_000, seed: in
         raise ConfigError(f"{layer_id}.toml: fields.{missing[0]}: the demo city has no such column; it has {', '.join(columns)}")
     rows = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
     yield from rows.to_batches(max_chunksize=BATCH)
+
+
+def write_elevation(folder: Path, *, seed: int = 1) -> tuple[int, int]:
+    """The raster `ELEVATION` in a folder of rasters, the same bytes for the same seed; its width and height."""
+    return elevation.write(city.build(seed), folder / ELEVATION)
 
 
 def _columns(layer_id: str, made: City, count: int) -> Columns:
