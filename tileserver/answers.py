@@ -5,24 +5,30 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tileserver.errors import BadRequest, HeadersTooLarge, UriTooLong, problem
+from tileserver.errors import BadRequest, HeadersTooLarge, RangeNotSatisfiable, UriTooLong, problem
 from tileserver.settings import Settings
 
 REVALIDATE = "public, max-age=0, must-revalidate"
-IMMUTABLE = "public, max-age=31536000, immutable"
+YEAR = 31_536_000
+"""In seconds."""
 
 GZIP_LEVEL = 6
 
 MOST_QUERY_BYTES = 4_096
 MOST_HEADER_BYTES = 16_384
+MOST_RANGES = 16
 
+_RANGES = re.compile(r"bytes=[0-9]{0,18}-[0-9]{0,18}(\s*,\s*[0-9]{0,18}-[0-9]{0,18})*")
+_RANGE = re.compile(r"([0-9]*)-([0-9]*)")
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 
 
@@ -52,12 +58,20 @@ def etag(*parts: str) -> str:
     return f'"{digest.hexdigest()}"'
 
 
+def immutable(seconds: float) -> str:
+    """The Cache-Control of what never changes at its address."""
+    return f"public, max-age={int(seconds)}, immutable"
+
+
+IMMUTABLE = immutable(YEAR)
+
+
 def not_modified(request: Request, tag: str) -> bool:
     """Whether the client already has what goes by this ETag (RFC 9110, 13.1.2)."""
     known = request.headers.get("if-none-match")
     if known is None:
         return False
-    return known.strip() == "*" or tag in (each.strip().removeprefix("W/") for each in known.split(","))
+    return known.strip() == "*" or tag.removeprefix("W/") in (each.strip().removeprefix("W/") for each in known.split(","))
 
 
 def encoding_for(request: Request) -> Literal["gzip", "identity"]:
@@ -70,11 +84,13 @@ def encoding_for(request: Request) -> Literal["gzip", "identity"]:
     return "identity" if re.fullmatch(r"q=0(\.0{0,3})?", weight) else "gzip"
 
 
-def json_answer(request: Request, body: dict[str, Any], media_type: str = "application/json") -> Response:
-    """A JSON document with an ETag of its own content and encoding; 304 where the client has it."""
-    content = orjson.dumps(body)
+def json_answer(
+    request: Request, body: dict[str, Any], media_type: str = "application/json", *, indented: bool = False, tag: str = ""
+) -> Response:
+    """A JSON document with an ETag, without one given that of its own content and encoding; 304 where the client has it."""
+    content = orjson.dumps(body, option=orjson.OPT_INDENT_2 if indented else None)
     encoding = encoding_for(request)
-    tag = etag(encoding, content.decode())
+    tag = tag or etag(encoding, content.decode())
     headers = {"ETag": tag, "Cache-Control": REVALIDATE, "Vary": "Accept-Encoding"}
     if not_modified(request, tag):
         return Response(status_code=304, headers=headers)
@@ -82,6 +98,23 @@ def json_answer(request: Request, body: dict[str, Any], media_type: str = "appli
         headers["Content-Encoding"] = encoding
         content = gzip.compress(content, GZIP_LEVEL, mtime=0)
     return Response(content, headers=headers, media_type=media_type)
+
+
+def file_answer(
+    request: Request, path: Path, *, headers: Mapping[str, str], media_type: str, filename: str | None = None
+) -> Response:
+    """A file, or the ranges of it that are asked for. A Range that means nothing is as if it were not there (RFC 9110, 14.2).
+
+    Raises:
+        RangeNotSatisfiable: nothing of what is asked for is in the file.
+    """
+    asked, size = request.headers.get("range", ""), path.stat().st_size
+    ranges = _RANGE.findall(asked) if _RANGES.fullmatch(asked) else []
+    if not ranges or any(not (first or last) or (first and last and int(first) > int(last)) for first, last in ranges):
+        request.scope["headers"] = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
+    elif "if-range" not in request.headers and not any(int(first) < size if first else int(last) for first, last in ranges):
+        raise RangeNotSatisfiable("The file is shorter than the range that is asked for.", size)
+    return FileResponse(path, headers=headers, media_type=media_type, filename=filename)
 
 
 def refuse_parameters(request: Request) -> None:
@@ -119,11 +152,13 @@ PREFLIGHT = {
 }
 
 
-def _too_long(scope: Scope) -> UriTooLong | HeadersTooLarge | None:
+def _too_long(scope: Scope) -> UriTooLong | HeadersTooLarge | RangeNotSatisfiable | None:
     if len(scope["query_string"]) > MOST_QUERY_BYTES:
         return UriTooLong("The query is longer than 4 kB. Filter with fewer values.")
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADER_BYTES:
         return HeadersTooLarge("The headers are longer than 16 kB.")
+    if any(name == b"range" and value.count(b",") >= MOST_RANGES for name, value in scope["headers"]):
+        return RangeNotSatisfiable(f"A request takes at most {MOST_RANGES} byte ranges.")
     return None
 
 
