@@ -1,0 +1,271 @@
+"""Where the rows of a sample are: which columns say it, in which coordinate system, within which bounds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import Transformer
+from pyproj.exceptions import ProjError
+
+from tileserver.infer.facts import Facts, squeezed
+from tileserver.infer.sample import Sample
+from tileserver.infer.systems import CONTERMINOUS_US, Box, Candidate, Point, agree, candidates, nearest
+from tileserver.ingest.columns import DEGREES, LONLAT
+from tileserver.ingest.geometry_column import shapes_of
+from tileserver.ingest.values import numbers
+
+Floats = NDArray[np.float64]
+
+FAR = 8.0
+"""What lies further from the middle half of the data than so many times its width is taken for an error."""
+MARGIN = 0.05
+"""Of the data's width, on each side of it."""
+LEAST_MARGIN = 0.01
+"""Degrees."""
+
+_X = r"longitude|longitud|langengrad|lon|lng|long|easting|xcoord(?:inate)?|coordx|pointx|geox|x"
+_Y = {
+    "longitude": "latitude",
+    "longitud": "latitud",
+    "langengrad": "breitengrad",
+    "lon": "lat",
+    "lng": "lat",
+    "long": "lat",
+    "easting": "northing",
+}
+"""What stands in the other column's name, where it is more than y for x; names are compared without accents."""
+_WKT = r"(?i)^(?:SRID=[0-9]+;)?\s*(?:MULTI)?(?:POINT|LINESTRING|POLYGON)\s*(?:Z|M|ZM)?\s*\("
+_WKB = r"^[0-9A-Fa-f]{10,}$"
+_PAIR = r"^\(?\s*-?[0-9]{1,3}\.[0-9]+\s*,\s*-?[0-9]{1,3}\.[0-9]+\s*\)?$"
+_POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
+_POINTS = (shapely.GeometryType.POINT,)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where positions are."""
+
+    ingest: Mapping[str, str] = field(default_factory=dict)
+    """What `[ingest]` says of it: x and y, or geometry, and crs."""
+    notes: tuple[str, ...] = ()
+    """Why, and what to check."""
+    columns: frozenset[str] = frozenset()
+    """Columns that hold positions, these or the same ones again."""
+    shape: str = "none"
+    """point, polygon, mixed; none: there are no positions."""
+    bounds: Box | None = None
+    """Of the data in degrees, with a margin, without what lies far off; None if nobody knows."""
+    lacking: int = 0
+    """Rows without a position, or at 0,0."""
+    outside: int = 0
+    """Rows with a position outside the bounds."""
+    unsure: bool = False
+    """Someone has to say the coordinate system."""
+    candidates: tuple[Candidate, ...] = ()
+
+
+def place_of(sample: Sample, facts: Sequence[Facts], hints: Sequence[Box], near: Point | None = None) -> Place:
+    """`hints` are the bounds of other layers of the same city, `near` is a place in it, which counts more."""
+    place = Place(columns=frozenset(each.name for each in facts if _is_position(each)), lacking=sample.rows)
+    found = _found(sample, facts)
+    return place if found is None else _located(found, place, hints, near)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Positions as the data have them."""
+
+    shapes: NDArray[np.object_]
+    crs: str | None
+    """What the data say themselves; without it the numbers have to tell."""
+    ingest: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def _found(sample: Sample, facts: Sequence[Facts]) -> _Found | None:
+    if sample.shapes is not None and not shapely.is_missing(sample.shapes).all():
+        return _Found(sample.shapes, sample.crs)
+    if pair := _pair(facts):
+        return _of_pair(sample, pair)
+    if column := next((each for each in facts if _is_geometry(each)), None):
+        texts = next(each.texts for each in sample.columns if each.name == column.name)
+        shapes = shapes_of(texts, None)
+        return _Found(shapes.shapes, shapes.crs, {"geometry": column.name})
+    return None
+
+
+def _is_position(facts: Facts) -> bool:
+    """A column that says where a row is, beside whatever else says it."""
+    return facts.known > 0 and (_axis(facts) is not None or _is_geometry(facts) or facts.matching(_PAIR) > ENOUGH)
+
+
+ENOUGH = 0.8
+
+
+def _is_geometry(facts: Facts) -> bool:
+    if not facts.known or facts.type not in ("text", "integer"):
+        return False
+    return facts.matching(_WKT) > ENOUGH or (facts.matching(_WKB) > ENOUGH and facts.matching(r"^0[01]0[0-9]00") > ENOUGH)
+
+
+def _axis(facts: Facts) -> tuple[str, str] | None:
+    """The axis that numbers are of: the same rest of the name is the same pair of columns."""
+    return axis(facts.name) if facts.type in ("integer", "number") and facts.known else None
+
+
+def axis(name: str) -> tuple[str, str] | None:
+    """What a column's name says: ("x" or "y", the rest of the name); None for a name that says neither."""
+    name = squeezed(name)
+    for letter, names in (("x", _X.split("|")), ("y", _y_names())):
+        for part in names:
+            if re.fullmatch(part, name) or (len(re.sub(r"\W|\(.*", "", part)) > 1 and re.search(rf"(?:{part})$", name)):
+                return letter, re.sub(rf"(?:{part})$", "", name)
+            if len(part) > 2 and re.match(part, name):
+                return letter, re.sub(rf"^(?:{part})", "", name)
+    return None
+
+
+def _y_names() -> list[str]:
+    return [_Y.get(part, part.replace("x", "y")) for part in _X.split("|")]
+
+
+def _pair(facts: Sequence[Facts]) -> tuple[Facts, Facts] | None:
+    """The columns of x and y: degrees before others, the fullest first."""
+    sides: dict[str, list[tuple[str, Facts]]] = {"x": [], "y": []}
+    for each in facts:
+        if told := _axis(each):
+            sides[told[0]].append((told[1], each))
+    pairs = [(x, y) for rest, x in sides["x"] for other, y in sides["y"] if rest == other]
+    return max(pairs, key=lambda pair: (_is_degrees(*map(_middle, pair)), pair[0].known + pair[1].known), default=None)
+
+
+def _middle(facts: Facts) -> float:
+    values = facts.numbers[np.isfinite(facts.numbers) & (facts.numbers != 0)]
+    return float(np.median(values)) if len(values) else 0.0
+
+
+def _is_degrees(x: float, y: float) -> bool:
+    return abs(x) <= 180 and abs(y) <= 180 and (abs(x) <= 90 or abs(y) <= 90)
+
+
+def _of_pair(sample: Sample, pair: tuple[Facts, Facts]) -> _Found:
+    middles = [_middle(each) for each in pair]
+    swapped = abs(middles[1]) > 90 and abs(middles[0]) <= 90 and _is_degrees(*middles)
+    names = [each.name for each in (reversed(pair) if swapped else pair)]
+    x, y = (_floats(sample, name) for name in names)
+    present = np.isfinite(x) & np.isfinite(y)
+    shapes = np.full(len(x), None, np.object_)
+    shapes[present] = shapely.points(np.column_stack((x[present], y[present])))
+    notes = ("the columns' names say the opposite, but latitudes end at 90",) if swapped else ()
+    return _Found(shapes, None, {"x": names[0], "y": names[1]}, notes)
+
+
+def _located(found: _Found, place: Place, hints: Sequence[Box], city: Point | None) -> Place:
+    """`place`, with what the positions themselves tell."""
+    boxes = shapely.bounds(found.shapes)
+    present = np.isfinite(boxes).all(axis=1) & (boxes != 0).any(axis=1)
+    known = boxes[present]
+    place = replace(place, ingest=found.ingest, lacking=len(boxes) - len(known))
+    if not len(known):
+        return place
+    place = replace(place, shape=_shape(found.shapes[present]))
+    middle = (float(np.median(known[:, [0, 2]])), float(np.median(known[:, [1, 3]])))
+    if found.crs is not None:
+        said = () if found.crs.upper() in DEGREES else (f"the data say themselves that they are in {_shortly(found.crs)}",)
+        return _bounded(replace(place, notes=(*found.notes, *said)), known, found.crs)
+    if _is_degrees(*middle):
+        return _bounded(replace(place, notes=(*found.notes, "the numbers are degrees")), known, LONLAT)
+    if city:
+        guesses, where = nearest(*middle, city), f"within 100 km of {city[0]:g},{city[1]:g}"
+    elif guesses := candidates(*middle, hints) if hints else []:
+        where = "within the bounds of the other layers here"
+    else:
+        guesses, where = candidates(*middle, [CONTERMINOUS_US]), ""
+    sure = bool(guesses) and (bool(where) or agree(guesses))
+    where = where or "in the conterminous United States"
+    place = replace(place, notes=(*found.notes, *_reasons(guesses, where, sure=sure)), candidates=tuple(guesses))
+    if not sure:
+        return replace(place, unsure=True)
+    return _bounded(replace(place, ingest={**found.ingest, "crs": guesses[0].code}), known, guesses[0].code)
+
+
+def _bounded(place: Place, boxes: Floats, crs: str) -> Place:
+    degrees = _in_degrees(boxes, crs)
+    if (bounds := _bounds(degrees)) is None:
+        return place
+    return replace(place, bounds=bounds, outside=int((~_within(degrees, bounds)).sum()))
+
+
+def _shortly(crs: str) -> str:
+    return crs if len(crs) <= 40 else "their coordinate system"
+
+
+def _reasons(found: Sequence[Candidate], where: str, *, sure: bool) -> Iterator[str]:
+    yield "the numbers are no degrees, and nothing says what they are"
+    if not found:
+        ask = "ask whoever made the file, or remove this one and make it again with --near LON,LAT, a place in the city"
+        yield f"no system of EPSG or ESRI leads from them to a place {where}: {ask}"
+    elif sure:
+        yield f"{found[0].code} leads to {found[0].latitude:.3f}, {found[0].longitude:.3f}, {where}: {found[0].name}: check"
+    else:
+        yield (
+            f"{len(found)} systems lead to a place {where}: remove this file, and make it again with --near LON,LAT, a place in "
+            "the city in degrees; or write the system that leads there"
+        )
+
+
+def _shape(shapes: NDArray[np.object_]) -> str:
+    kinds = set(shapely.get_type_id(shapes).tolist())
+    if kinds <= {*_POINTS, shapely.GeometryType.MULTIPOINT} and (shapely.get_num_geometries(shapes) == 1).all():
+        return "point"
+    return "polygon" if kinds <= set(_POLYGONS) else "mixed"
+
+
+def _floats(sample: Sample, name: str) -> Floats:
+    texts = next(column.texts for column in sample.columns if column.name == name)
+    found: Floats = numbers(texts).fill_null(np.nan).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _in_degrees(boxes: Floats, crs: str) -> Floats:
+    """Shape (n, 4), as given: west, south, east, north; infinite where the system does not reach."""
+    if crs.upper() in DEGREES:
+        return boxes
+    try:
+        transformer = Transformer.from_crs(crs, LONLAT, always_xy=True)
+    except ProjError:
+        return np.full_like(boxes, np.inf)
+    corners = [transformer.transform(boxes[:, i], boxes[:, j]) for i, j in ((0, 1), (2, 3))]
+    lower, upper = (np.column_stack(corner) for corner in corners)
+    return np.hstack((np.minimum(lower, upper), np.maximum(lower, upper)))
+
+
+def _bounds(boxes: Floats) -> Box | None:
+    """The box of what is not far from the middle half."""
+    boxes = boxes[_on_earth(boxes)]
+    if not len(boxes):
+        return None
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    first, third = np.quantile(middles, (0.25, 0.75), axis=0)
+    reach = FAR * np.maximum(third - first, LEAST_MARGIN)
+    near = boxes[((middles >= first - reach) & (middles <= third + reach)).all(axis=1)]
+    low, high = near[:, :2].min(axis=0), near[:, 2:].max(axis=0)
+    margin = np.maximum((high - low) * MARGIN, LEAST_MARGIN)
+    west, south = np.floor((low - margin) * 1_000) / 1_000
+    east, north = np.ceil((high + margin) * 1_000) / 1_000
+    return max(float(west), -180.0), max(float(south), -90.0), min(float(east), 180.0), min(float(north), 90.0)
+
+
+def _on_earth(boxes: Floats) -> NDArray[np.bool_]:
+    return np.asarray((np.abs(boxes) <= (180, 90, 180, 90)).all(axis=1))
+
+
+def _within(boxes: Floats, bounds: Box) -> NDArray[np.bool_]:
+    """Which touch the bounds."""
+    west, south, east, north = bounds
+    return np.asarray((boxes[:, 0] <= east) & (boxes[:, 2] >= west) & (boxes[:, 1] <= north) & (boxes[:, 3] >= south))
