@@ -20,7 +20,10 @@ def test_every_layer_is_told_with_its_fields_and_links(client: TestClient) -> No
     assert (reports["rows"], reports["rows_without_position"]) == (301, 1)
     assert {field["name"] for field in reports["fields"]} == {"number", "at", "kind", "cost", "note"}
     kind = next(field for field in reports["fields"] if field["name"] == "kind")
-    assert kind["values"] == [{"value": "NOISE", "label": "Noise", "count": 101}, {"value": "FIRE", "label": "FIRE", "count": 100}]
+    assert kind["values"] == [
+        {"value": "NOISE", "label": "Noise", "description": "Loud music, and the like.", "count": 101},
+        {"value": "FIRE", "label": "FIRE", "description": "", "count": 100},
+    ]
     assert reports == client.get("/layers/reports").json()
 
 

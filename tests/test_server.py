@@ -2,6 +2,9 @@
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from urllib.request import urlopen
@@ -87,3 +90,13 @@ def test_a_broken_layer_file_is_refused_at_start(tmp_path: Path) -> None:
         assert process.returncode == 2
         assert "broken.toml: title" in said
         assert "broken.toml: kind: this key is needed" in said
+
+
+def test_a_port_that_another_program_holds_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = str(holder.getsockname()[1])
+        town = Town(tmp_path)
+        command = [sys.executable, "-m", "tileserver.cli", "serve", str(tmp_path / "data"), f"--layers={town.settings.layers}"]
+        done = subprocess.run([*command, "--port", port], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"cannot listen on 127.0.0.1, port {port}; another program may hold it" in done.stderr

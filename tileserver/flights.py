@@ -24,6 +24,7 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class Flight(Generic[T]):
     made: asyncio.Future[T]
+    given_up: Callable[[], object]
     waiting: int = 0
 
 
@@ -32,13 +33,16 @@ class Flights(Generic[T]):
         self._executor = executor
         self._flights: dict[str, Flight[T]] = {}
 
-    async def get(self, key: str, make: Callable[[], T], keep: Callable[[T], None], request: Request) -> T:
-        """What `make` makes on a thread, handed to `keep` once, before anyone who waits gets it.
+    async def get(
+        self, key: str, make: Callable[[], T], keep: Callable[[T], None], request: Request, given_up: Callable[[], object] = bool
+    ) -> T:
+        """What `make` makes on a thread, handed to `keep` once, before anyone who waits gets it; or `given_up` is called once,
+        when nobody waits any more for what may have been begun.
 
         Raises:
             Unavailable: too much is waiting, or the client has gone, and then nobody reads the answer.
         """
-        flight = self._flights.get(key) or self._begin(key, make, keep)
+        flight = self._flights.get(key) or self._begin(key, make, keep, given_up)
         gone = asyncio.ensure_future(_gone(request))
         flight.waiting += 1
         try:
@@ -48,14 +52,15 @@ class Flights(Generic[T]):
             gone.cancel()
             if not flight.waiting and not flight.made.done():
                 flight.made.cancel()
+                flight.given_up()
         if not flight.made.done() or flight.made.cancelled():
             raise Unavailable("The client has gone.")
         return flight.made.result()
 
-    def _begin(self, key: str, make: Callable[[], T], keep: Callable[[T], None]) -> Flight[T]:
+    def _begin(self, key: str, make: Callable[[], T], keep: Callable[[T], None], given_up: Callable[[], object]) -> Flight[T]:
         if len(self._flights) >= MOST_WAITING:
             raise Unavailable("The server is busy. Try again in a moment.")
-        flight = self._flights[key] = Flight(asyncio.get_running_loop().run_in_executor(self._executor, make))
+        flight = self._flights[key] = Flight(asyncio.get_running_loop().run_in_executor(self._executor, make), given_up)
 
         def landed(made: asyncio.Future[T]) -> None:
             if self._flights.get(key) is flight:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from tileserver.answers import refuse_parameters
 from tileserver.errors import problem
 from tileserver.snapshot import Live
 
@@ -17,11 +18,13 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 @router.api_route("/health/live", methods=["GET", "HEAD"])
 async def is_live(request: Request) -> Response:
+    refuse_parameters(request)
     return JSONResponse({"status": "live"}, headers=NO_STORE)
 
 
 @router.api_route("/health/ready", methods=["GET", "HEAD"])
 async def is_ready(request: Request) -> Response:
+    refuse_parameters(request)
     live: Live = request.app.state.live
     if waiting := list(live.waiting()):
         detail = f"Being prepared: {', '.join(waiting)}."

@@ -7,6 +7,7 @@ import logging.config
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from uvicorn.supervisors import Multiprocess
 
 from tileserver import indexer
 from tileserver.app import create_app
+from tileserver.errors import ConfigError
 from tileserver.settings import Settings
 
 log = logging.getLogger("tileserver.server")
@@ -67,7 +69,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     )
     # The tracker's start unblocks SIGINT in the thread that starts it, so it comes before any is blocked.
     resource_tracker.ensure_running()
-    listening = config.bind_socket()
+    listening = _listen(config)
     stopping = threading.Event()
     indexing = threading.Thread(target=_keep_indexing, args=(settings, stopping), daemon=True)
     indexing.start()
@@ -81,6 +83,16 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     finally:
         stopping.set()
         indexing.join()
+
+
+def _listen(config: uvicorn.Config) -> socket.socket:
+    """Raises ConfigError where the port cannot be had; uvicorn has logged the system's reason."""
+    try:
+        return config.bind_socket()
+    except SystemExit as error:
+        raise ConfigError(
+            f"cannot listen on {config.host}, port {config.port}; another program may hold it. Name another with --port"
+        ) from error
 
 
 def _keep_from_workers(number: signal.Signals) -> None:

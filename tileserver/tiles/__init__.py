@@ -1,5 +1,5 @@
 """Give me tile z/x/y: `route.py` from the address to the answer, `cache.py` in between, `tilejson.py` for who asks first."""
 
-from tileserver.tiles.route import router
+from tileserver.tiles.route import answer, router
 
-__all__ = ["router"]
+__all__ = ["answer", "router"]

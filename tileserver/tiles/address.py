@@ -24,13 +24,13 @@ def layers_of(live: Live, ids: str) -> list[Layer]:
     """The layers of an address, each once, in the order of their ids.
 
     Raises:
-        NotFound: a layer that there is not.
+        NotFound: a layer that there is not, or that is not drawn.
         BadRequest: more than 16 of them.
     """
     names = sorted(set(ids.split(",", maxsplit=MOST_QUERY_IDS)))
     if len(names) > MOST_LAYERS:
         raise BadRequest(f"An address takes at most {MOST_LAYERS} layers.")
-    return [live.layer(name) for name in names]
+    return [live.published(name) for name in names]
 
 
 MOST_QUERY_IDS = 10_000

@@ -12,7 +12,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from tileserver import filters
-from tileserver.answers import GZIP_LEVEL, IMMUTABLE, REVALIDATE, encoding_for, etag, json_answer, not_modified, origin
+from tileserver.answers import GZIP_LEVEL, REVALIDATE, YEAR, encoding_for, etag, immutable, json_answer, not_modified, origin
+from tileserver.catalog import Layer
+from tileserver.catalog.values import length
 from tileserver.errors import BadRequest
 from tileserver.filters import Filter
 from tileserver.revisions import Current
@@ -41,11 +43,15 @@ async def tilejson_of(request: Request, ids: str) -> Response:
 
 @router.api_route("/tiles/{ids}/{z}/{x}/{y}", methods=["GET", "HEAD"])
 async def tile(request: Request, ids: str, z: str, x: str, y: str) -> Response:
+    return await answer(request, ids, z, x, y, items=request.query_params.multi_items())
+
+
+async def answer(request: Request, ids: str, z: str, x: str, y: str, *, items: Sequence[tuple[str, str]]) -> Response:
+    """A tile under the parameters `items`, whatever the address calls them."""
     live: Live = request.app.state.live
     address = tile_of(z, x, y)
     layers = layers_of(live, ids)
     drawn = drawn_at(layers, address.z)
-    items = request.query_params.multi_items()
     options = _options(items)
     asked = filters.parse(layers, _conditions(items), live.complete_through)
 
@@ -53,13 +59,14 @@ async def tile(request: Request, ids: str, z: str, x: str, y: str) -> Response:
     currents = {layer.id: live.current(layer) for layer in layers}
     parts = ((layer.id, currents[layer.id].revision, asked[layer.id].text) for layer in drawn)
     tag = etag(str(RENDERER), encoding, str(options), *chain.from_iterable(parts))
-    headers = {"ETag": tag, "Vary": "Accept-Encoding", "Cache-Control": _kept_for(currents.values(), items, asked.values())}
+    headers = {"ETag": tag, "Vary": "Accept-Encoding", "Cache-Control": _kept_for(layers, currents.values(), items, asked.values())}
     if not_modified(request, tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
 
     cache: TileCache = request.app.state.tile_cache
     snapshots = [live.snapshot(layer, currents[layer.id]) for layer in drawn]
-    made = await cache.get(f"{tag}{address}", partial(_render, snapshots, asked, address, options, encoding), request)
+    shown = {snapshot.revision for snapshot in snapshots}
+    made = await cache.get(f"{tag}{address}", partial(_render, snapshots, asked, address, options, encoding), request, shown)
     if made.detail:
         headers["Tile-Detail"] = made.detail
     if not made.body:
@@ -109,7 +116,11 @@ def _conditions(items: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in items if name not in _OWN]
 
 
-def _kept_for(currents: Iterable[Current], items: Sequence[tuple[str, str]], asked: Iterable[Filter]) -> str:
-    """For a year at an address that names the live revision, else until asked again."""
+def _kept_for(
+    layers: Iterable[Layer], currents: Iterable[Current], items: Sequence[tuple[str, str]], asked: Iterable[Filter]
+) -> str:
+    """At an address that names the live revision a year, or the shortest `max_age` of its layers; else until asked again."""
     named = dict(items).get("rev") == combined([current.revision for current in currents])
-    return IMMUTABLE if named and not any(filter.relative for filter in asked) else REVALIDATE
+    if not named or any(filter.relative for filter in asked):
+        return REVALIDATE
+    return immutable(min([YEAR, *(length(layer.max_age).total_seconds() for layer in layers if layer.max_age)]))
