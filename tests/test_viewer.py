@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shapely
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from serving import serving, status, wait_until
+from town import NO_POSITION, SCHOOLS, WARDS, Town, report
+
+from tileserver.catalog import GEOMETRY
 
 CHROMIUM = shutil.which("chromium")
 """The distribution's; without it Playwright looks for its own."""
@@ -47,6 +52,20 @@ def page(context: BrowserContext) -> Iterator[Page]:
     yield page
     page.close()
     assert said == []
+
+
+@pytest.fixture(scope="module")
+def far_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The origin of a server whose schools are far from its wards, and whose reports have no position."""
+    folder = tmp_path_factory.mktemp("far")
+    town = Town(folder)
+    town.publish("reports", [report(number, **{GEOMETRY: NO_POSITION}) for number in range(30)])
+    town.publish("schools", [school | {GEOMETRY: shapely.Point(-71.0, 42.3 + index / 100)} for index, school in enumerate(SCHOOLS)])
+    town.publish("wards", WARDS)
+    places = [part for name in ("layers", "styles", "snapshots") for part in (f"--{name}", str(folder / name))]
+    with serving(str(folder / "data"), *places, "--workers", "1") as (_, origin):
+        wait_until(lambda: status(f"{origin}/health/ready") == 200)
+        yield origin
 
 
 def settle(page: Page) -> None:
@@ -178,6 +197,39 @@ def test_the_middle_of_the_map_is_read_by_keyboard(page: Page, demo_server: str)
     page.keyboard.press("Escape")
 
 
+def test_places_have_icons_and_names_and_areas_have_names(page: Page, demo_server: str, tmp_path: Path) -> None:
+    page.goto(f"{demo_server}/?layers=schools,neighborhoods&map=12/34.742/-92.28")
+    settle(page)
+    script = """() => document.querySelector('#map').map.queryRenderedFeatures()
+        .filter(({ layer }) => layer.type === 'symbol').map(({ layer, properties }) => [layer.id, properties.name])"""
+    found: list[tuple[str, str]] = page.evaluate(script)
+    assert {"schools-label", "neighborhoods-label"} <= {layer for layer, _ in found}
+    assert {layer for layer, _ in found} & {"schools", "schools-class1", "schools-class2"}
+    assert all(name for _, name in found)
+    page.screenshot(path=tmp_path / "names.png")
+
+
+def test_a_number_is_explained_by_its_classes_and_a_popup_begins_with_the_name(page: Page, demo_server: str) -> None:
+    page.goto(f"{demo_server}/?layers=neighborhoods&{DOWNTOWN}")
+    settle(page)
+    legend = page.locator("[data-layer=neighborhoods] .classes")
+    expect(legend).to_contain_text("2,500 to 4,000")
+    expect(legend).to_contain_text("No value")
+    expect(page.locator("[data-layer=neighborhoods]")).to_contain_text("Population (residents)")
+    page.locator(".maplibregl-canvas").focus()
+    page.keyboard.press("Enter")
+    name = drawn_in_the_middle(page)["name"]
+    expect(page.locator(".popup h2")).to_have_text(name)
+    page.keyboard.press("Escape")
+
+
+def drawn_in_the_middle(page: Page) -> dict[str, Any]:
+    script = """() => { const { map } = document.querySelector('#map');
+        return map.queryRenderedFeatures(map.project(map.getCenter())).find(({ layer }) => layer.type === 'fill').properties; }"""
+    properties: dict[str, Any] = page.evaluate(script)
+    return properties
+
+
 def test_markup_in_an_attribute_is_shown_as_text(page: Page, demo_server: str) -> None:
     page.goto(demo_server)
     settle(page)
@@ -232,6 +284,13 @@ def test_a_phone_shows_map_and_sheet_without_sideways_scrolling(page: Page, demo
     assert page.evaluate("document.querySelector('#choices').scrollWidth <= document.querySelector('#choices').clientWidth")
 
 
+def test_the_link_to_the_other_language_keeps_the_address_even_before_the_layers_are_known(page: Page, demo_server: str) -> None:
+    page.route("**/layers", lambda _: None)  # an answer that does not come
+    page.goto(f"{demo_server}/?{INCIDENTS}&{DOWNTOWN}")
+    expect(page.get_by_role("link", name="Español")).to_have_attribute("href", f"?{INCIDENTS}&{DOWNTOWN}&lang=es")
+    page.unroute_all(behavior="ignoreErrors")
+
+
 def test_spanish_is_spoken_throughout(page: Page, demo_server: str) -> None:
     page.goto(f"{demo_server}/?{INCIDENTS}&{DOWNTOWN}")
     page.get_by_role("link", name="Español").click()
@@ -239,3 +298,62 @@ def test_spanish_is_spoken_throughout(page: Page, demo_server: str) -> None:
     expect(page.locator("html")).to_have_attribute("lang", "es")
     expect(page.locator("#sentence")).to_contain_text("incidentes policiales")
     expect(page.get_by_role("link", name="English")).to_be_visible()
+
+
+def test_a_heat_map_follows_the_filters_of_its_layer_and_a_raster_lies_below_the_rest(page: Page, demo_server: str) -> None:
+    page.goto(f"{demo_server}/?layers=wards&last=30d&map=10.2/34.73/-92.31")
+    settle(page)
+    with page.expect_response(lambda answer: "/police_incidents/tiles/" in answer.url and answer.status == 200) as recent:
+        page.get_by_role("checkbox", name="Police incidents: heat map").check()
+    with page.expect_response(lambda answer: "/elevation/tiles/" in answer.url and answer.status == 200):
+        page.get_by_role("checkbox", name="Elevation").check()
+    expect(page.locator("[data-layer=elevation]")).to_contain_text("The colors go from 60 to 340\u00a0m.")
+    settle(page)
+    order: list[str] = page.evaluate("() => document.querySelector('#map').map.getLayersOrder()")
+    assert order.index("water") < order.index("elevation") < order.index("police_incidents.density") < order.index("wards")
+    assert "layers=wards,police_incidents.density,elevation" in page.url
+
+    with page.expect_response(lambda answer: "/police_incidents/tiles/" in answer.url and answer.status == 200) as year:
+        page.get_by_text("Last 12 months").click()
+    settle(page)
+    assert "datetime=" in recent.value.url
+    assert recent.value.url.split("datetime=")[1] != year.value.url.split("datetime=")[1]
+    colors = page.locator("[data-layer=elevation] .ramp stop")
+    expect(colors).to_have_count(9)
+    page.get_by_role("checkbox", name="Wards").uncheck()
+    expect(page.locator("#sentence")).to_have_text("On the map: Elevation and Police incidents: heat map.")
+
+
+def sees(page: Page, longitude: float, latitude: float) -> bool:
+    return bool(page.evaluate("(place) => document.querySelector('#map').map.getBounds().contains(place)", [longitude, latitude]))
+
+
+def test_the_first_view_is_that_of_what_is_asked_for_and_a_button_leads_to_the_rest(page: Page, far_server: str) -> None:
+    page.goto(f"{far_server}/?layers=schools")
+    settle(page)
+    assert (sees(page, -71.0, 42.31), sees(page, -92.3, 34.7)) == (True, False)
+    button = page.get_by_role("button", name="Zoom to it: Wards")
+    expect(button).to_be_hidden()
+    page.get_by_role("checkbox", name="Wards").check()
+    expect(button).to_have_text("Zoom to it")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(button).to_be_hidden()
+    expect(page.get_by_role("checkbox", name="Wards")).to_be_focused()
+    expect(page.get_by_role("button", name="Zoom to it: Schools")).to_be_visible()
+    settle(page)
+    assert (sees(page, -71.0, 42.31), sees(page, -92.3, 34.7)) == (False, True)
+    assert "map=" in page.url
+
+
+def test_a_layer_without_any_position_says_so_and_has_no_colors(page: Page, far_server: str) -> None:
+    page.goto(f"{far_server}/?layers=reports,schools")
+    settle(page)
+    reports = page.locator("[data-layer=reports]")
+    said = "None of them has a position, so none is on the map; they are counted and can be downloaded."
+    expect(reports.locator(".body > :first-child")).to_have_text(said)
+    expect(reports.locator(".count")).to_have_text("30")
+    expect(reports.get_by_role("checkbox", name="Noise")).to_have_count(1)
+    expect(reports.locator(".swatch")).to_have_count(0)
+    assert page.locator("[data-layer=schools] .swatch").count() > 0
+    expect(page.locator("[data-layer='reports.density']")).to_have_count(0)

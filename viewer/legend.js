@@ -1,8 +1,11 @@
 // What colors and shapes mean. They are read from the style, so the legend and the map cannot disagree.
 
-import { drawing } from './element.js';
+import { drawing, element } from './element.js';
 
-/** The legend of each layer of a style, by the layer's id: {shape, field, entries: [{value, label, color}]}. */
+/**
+ * The legend of each layer of a style, by the layer's id: {shape, field, entries}. An entry has a label, a color, with icons the path
+ * of its shape, and what it stands for: a value (null for all others), or from and to of an interval without its end.
+ */
 export function legends(style) {
   const found = {};
   for (const { source, metadata } of style.layers) {
@@ -12,10 +15,21 @@ export function legends(style) {
   return found;
 }
 
-/** The color of a value, or that of all others; nothing where colors stand for another field. */
-export function colorOf(legend, field, value) {
+/** What stands for a value, or for all others; nothing where colors and shapes stand for another field. */
+export function entryOf(legend, field, value) {
   if (!legend || legend.field !== field) return null;
-  return (legend.entries.find((entry) => entry.value === value) ?? legend.entries.at(-1)).color;
+  return legend.entries.find((entry) => entry.value === value || isWithin(value, entry)) ?? legend.entries.at(-1);
+}
+
+function isWithin(value, { from, to }) {
+  return typeof value === 'number' && from !== undefined && (from === null || value >= from) && (to === null || value < to);
+}
+
+/** The legend of a field's classes, which are the same in every view: a list with a caption. Nothing for categories. */
+export function classList(legend, title) {
+  if (!legend?.entries.some(({ from }) => from !== undefined)) return [];
+  const items = legend.entries.map((entry) => element('li', { class: 'value' }, swatch(legend.shape, entry), element('span', {}, entry.label)));
+  return [element('p', { class: 'note' }, title), element('ul', { class: 'classes' }, ...items)];
 }
 
 /** The values of a field as a legend lists them: those with a color of their own first, in its order. */
@@ -27,9 +41,18 @@ export function inOrder(legend, field) {
   return values.sort((one, other) => (rank.get(one.value) ?? last) - (rank.get(other.value) ?? last));
 }
 
-/** A small picture of how features of a layer look. */
-export function swatch(shape, color) {
+/** The colors of a raster from its lowest to its highest value, as a bar. */
+export function ramp({ id, colors }) {
+  const gradient = `ramp-${id}`;
+  const stops = colors.map((color, index) => drawing('stop', { offset: index / (colors.length - 1), 'stop-color': color }));
+  const bar = drawing('rect', { width: '100%', height: '100%', rx: 3, fill: `url(#${gradient})` });
+  return drawing('svg', { class: 'ramp', 'aria-hidden': 'true' }, drawing('linearGradient', { id: gradient }, ...stops), bar);
+}
+
+/** A small picture of how features of a class look. */
+export function swatch(shape, { color, path }) {
   const size = { class: 'swatch', viewBox: '0 0 16 16', width: 16, height: 16, 'aria-hidden': 'true' };
+  if (path && shape === 'icon') return drawing('svg', size, drawing('path', { d: path, fill: color }));
   if (shape === 'circle') return drawing('svg', size, drawing('circle', { cx: 8, cy: 8, r: 5.5, fill: color }));
   const square = { x: 2.5, y: 2.5, width: 11, height: 11, rx: 1.5 };
   const paint = shape === 'outline' ? { fill: color, 'fill-opacity': 0.12, stroke: color, 'stroke-width': 2 } : { fill: color };

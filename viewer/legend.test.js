@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { colorOf, inOrder, legends } from './legend.js';
+import { entryOf, inOrder, legends } from './legend.js';
 
 const entries = [
   { value: 'B', label: 'Burglary', color: '#111111' },
@@ -23,10 +23,10 @@ test('a legend is what the style says', () => {
 
 test('a value without a color of its own has that of all others, and another field none', () => {
   const { incidents } = legends(style);
-  assert.equal(colorOf(incidents, 'offense', 'A'), '#222222');
-  assert.equal(colorOf(incidents, 'offense', 'Z'), '#888888');
-  assert.equal(colorOf(incidents, 'status', 'A'), null);
-  assert.equal(colorOf(undefined, 'offense', 'A'), null);
+  assert.equal(entryOf(incidents, 'offense', 'A').color, '#222222');
+  assert.equal(entryOf(incidents, 'offense', 'Z').color, '#888888');
+  assert.equal(entryOf(incidents, 'status', 'A'), null);
+  assert.equal(entryOf(undefined, 'offense', 'A'), null);
 });
 
 test('values with a color come first, in the order of the legend, the others as they came', () => {
@@ -34,4 +34,16 @@ test('values with a color come first, in the order of the legend, the others as 
   const names = (field) => inOrder(legends(style).incidents, field).map(({ value }) => value);
   assert.deepEqual(names({ name: 'offense', values }), ['B', 'A', 'Z', 'Y']);
   assert.deepEqual(names({ name: 'status', values }), ['Z', 'A', 'Y', 'B']);
+});
+
+test('a number has the color of its class, which begins with its lower bound', () => {
+  const classes = [
+    { from: null, to: 100, color: '#1' },
+    { from: 100, to: 500, color: '#2' },
+    { from: 500, to: null, color: '#3' },
+    { value: '', color: '#none' },
+  ];
+  const legend = { shape: 'square', field: 'people', entries: classes };
+  assert.deepEqual([-1, 99.9, 100, 499, 500, 1e9].map((people) => entryOf(legend, 'people', people).color), ['#1', '#1', '#2', '#2', '#3', '#3']);
+  assert.equal(entryOf(legend, 'people', '').color, '#none');
 });

@@ -3,14 +3,15 @@
 import { getJson, Refusal, withQuery } from './api.js';
 import { legends } from './legend.js';
 import { Panel, summary } from './panel.js';
-import { filterQuery, format, indicators, parse } from './state.js';
+import { pictures, withPictures } from './pictures.js';
+import { filterQuery, format, indicators, parse, readable } from './state.js';
 import { speak } from './words.js';
 
 const SETTLE = 150;
 
 const page = Object.fromEntries([...document.querySelectorAll('[id]')].map((each) => [each.id, each]));
 const words = speak(new URLSearchParams(location.search).get('lang') ?? '', navigator.languages);
-const drawing = import('./map.js');
+const drawing = Promise.all([import('./map.js'), import('./basemap.js')]);
 
 const answers = new Map();
 const counted = new Map();
@@ -27,12 +28,15 @@ await begin();
 
 async function begin() {
   try {
-    const [found, style] = await Promise.all(['/layers', '/styles/all.json'].map((url) => getJson(url, { trouble })));
-    layers = found.layers;
+    const addresses = ['/layers', `/styles/all.json?lang=${words.language}`];
+    const [found, style] = await Promise.all(addresses.map((url) => getJson(url, { trouble })));
+    const served = found.layers.map(words.translated);
+    const below = pictures(served, words);
+    layers = [...served.filter(({ kind }) => kind !== 'raster'), ...below];
     if (!indicators(layers).length) tell(words.empty);
     state = parse(location.search, layers);
-    const context = { layers, style, legends: legends(style), words };
-    panel = new Panel(page, { ...context, change });
+    const context = { layers, style: withPictures(style, below, indicators(layers)), legends: legends(style), words };
+    panel = new Panel(page, { ...context, change, zoomTo: (extent) => map.fit(extent) });
     apply();
     addEventListener('popstate', goBack);
     await draw(context);
@@ -42,9 +46,11 @@ async function begin() {
 }
 
 async function draw(context) {
-  const { CityMap } = await drawing;
+  const [{ CityMap }, { overBasemap }] = await drawing;
+  const over = await overBasemap(context.style, () => tell(words.noBasemap));
   try {
-    map = new CityMap(page.map, state, { ...context, moved, trouble, busy, refused, tell });
+    map = new CityMap(page.map, state, { ...context, ...over, moved, trouble, busy, refused, tell });
+    panel.update(state, map.bounds());
   } catch (error) {
     if (error.name !== 'GPUInitializationError') throw error;
     tell(words.noGraphics);
@@ -67,12 +73,12 @@ function goBack() {
 function moved(view) {
   state = { ...state, view };
   history.replaceState(null, '', format(state));
-  panel.update(state);
+  panel.update(state, map?.bounds());
 }
 
 function apply() {
-  panel.update(state);
-  const titles = layers.filter((layer) => state.layers.includes(layer.id)).map(words.title);
+  panel.update(state, map?.bounds());
+  const titles = layers.filter((layer) => state.layers.includes(layer.id)).map((layer) => layer.title);
   document.title = [words.page, ...titles].join(' · ');
   clearTimeout(settling);
   settling = setTimeout(() => {
@@ -108,7 +114,7 @@ async function countOne(layer, query, signal) {
 }
 
 function say() {
-  const text = summary(state, indicators(layers), answers, words);
+  const text = summary(state, layers, answers, words);
   if (text) page.sentence.textContent = text;
 }
 
@@ -137,6 +143,10 @@ function translate() {
   document.documentElement.lang = words.language;
   for (const each of document.querySelectorAll('[data-word]')) each.textContent = words[each.dataset.word];
   page.language.lang = page.language.hreflang = words.otherLanguageTag;
+  const asked = new URLSearchParams(location.search);
+  asked.set('lang', words.otherLanguageTag);
+  page.language.href = `?${readable(asked)}`; // whoever clicks before the layers are known keeps what the address asks for
+  page.language.hidden = false;
   page.sentence.textContent = words.loading;
 }
 

@@ -3,17 +3,20 @@
 import { AttributionControl, MapLibreMap, NavigationControl, Popup, ScaleControl } from './vendor/maplibre-gl/maplibre-gl.mjs';
 
 import { detail, Refusal, withQuery } from './api.js';
+import { isBelow } from './basemap.js';
+import { firstExtent } from './extent.js';
 import { popupContent } from './popup.js';
-import { filterQuery, indicators } from './state.js';
+import { filterQuery, isDrawn } from './state.js';
 
 const REACH = 6;
 const MOST_AT_A_PLACE = 25;
+const FIT = { padding: 24, maxZoom: 15 };
 const WAITS = [2_000, 4_000, 8_000, 15_000, 30_000];
 
 export class CityMap {
   /**
    * @param {HTMLElement} container its property `map` becomes MapLibre's own object, for scripts and tests
-   * @param {object} context layers, style, legends, words; and whom to tell: moved, trouble, busy, refused, tell
+   * @param {object} context layers, style, transformRequest, legends, words; and whom to tell: moved, trouble, busy, refused, tell
    * @throws {Error} named GPUInitializationError where the browser has no WebGL 2
    */
   constructor(container, state, context) {
@@ -26,7 +29,8 @@ export class CityMap {
     this.map = container.map = new MapLibreMap({
       container,
       style: this.shownStyle(),
-      ...startingView(state.view, context.layers),
+      transformRequest: context.transformRequest,
+      ...startingView(state, context.layers),
       attributionControl: false,
       dragRotate: false,
       touchPitch: false,
@@ -87,6 +91,16 @@ export class CityMap {
     this.map.jumpTo({ zoom, center: [longitude, latitude] });
   }
 
+  /** Looks at the whole of an extent, at once: between far places there is nothing to see on the way. */
+  fit(extent) {
+    this.map.fitBounds(extent, { ...FIT, animate: false });
+  }
+
+  /** West, south, east and north of what is in view. */
+  bounds() {
+    return this.map.getBounds().toArray().flat();
+  }
+
   /** Brings the map to a state's layers and filters. */
   async show(state) {
     await this.ready;
@@ -134,17 +148,19 @@ export class CityMap {
   }
 
   isShown(layer) {
-    return layer.basemap || this.state.layers.includes(layer.id);
+    return isDrawn(layer) && (layer.basemap || this.state.layers.includes(layer.id));
   }
 
   source(id) {
     const source = this.context.style.sources[id];
+    if (isBelow(id)) return source;
     return { ...source, url: withQuery(source.url, filterQuery(this.state, this.layers.get(id))) };
   }
 
   shownStyle() {
     const { style, layers } = this.context;
-    const shown = layers.filter((layer) => this.isShown(layer)).map(({ id }) => id);
+    const below = Object.keys(style.sources).filter(isBelow);
+    const shown = [...below, ...layers.filter((layer) => this.isShown(layer)).map(({ id }) => id)];
     return {
       ...style,
       sources: Object.fromEntries(shown.map((id) => [id, this.source(id)])),
@@ -202,6 +218,7 @@ export class CityMap {
   /** A source that fails is asked again, less and less often; a refusal is told and left. */
   async failed({ error, sourceId, tile }) {
     if (!sourceId) throw error;
+    if (isBelow(sourceId)) return; // what lies below may have gaps
     if (tile) delete tile.actor; // MapLibre 6.17 would otherwise wait for ever for the answer that failed
     if (error.status >= 400 && error.status < 500) {
       this.context.refused(new Refusal(await detail(new Response(error.body, { status: error.status }))));
@@ -235,12 +252,10 @@ function distanceBetween(one, other) {
   return Math.hypot(one.x - other.x, one.y - other.y);
 }
 
-/** The view that was asked for, or else all that there is to see. */
-function startingView(view, layers) {
+/** The view that was asked for, or else all of the layers that were. */
+function startingView(state, layers) {
+  const { view } = state;
   if (view) return { zoom: view.zoom, center: [view.longitude, view.latitude] };
-  const extents = indicators(layers).flatMap(({ extent }) => (extent ? [extent] : []));
-  if (!extents.length) return { zoom: 1, center: [0, 0] };
-  const [wests, souths, easts, norths] = [0, 1, 2, 3].map((side) => extents.map((extent) => extent[side]));
-  const bounds = [Math.min(...wests), Math.min(...souths), Math.max(...easts), Math.max(...norths)];
-  return { bounds, fitBoundsOptions: { padding: 24, maxZoom: 15 } };
+  const bounds = firstExtent(state, layers);
+  return bounds ? { bounds, fitBoundsOptions: FIT } : { zoom: 1, center: [0, 0] };
 }

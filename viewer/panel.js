@@ -2,9 +2,11 @@
 
 import { element } from './element.js';
 import { withQuery } from './api.js';
-import { colorOf, inOrder, swatch } from './legend.js';
-import { categoryFields, days, filterQuery, format, hasTime, indicators, withDays, withLast, withLayer, withValue, withValues } from './state.js';
-import { fieldTitle, valueLabel } from './words.js';
+import { isOutside } from './extent.js';
+import { classList, entryOf, inOrder, ramp, swatch } from './legend.js';
+import { categoryFields, days, filterQuery, format, hasTime, indicators, isDrawn, isPlaceless } from './state.js';
+import { withDays, withLast, withLayer, withValue, withValues } from './state.js';
+import { fieldTitle, fieldTitleWithUnit, valueDescription, valueLabel } from './words.js';
 
 const KINDS = ['events', 'places', 'areas', 'shapes'];
 const LISTED = 8;
@@ -13,7 +15,7 @@ const LISTED = 8;
  * Builds the panel once; `update` and `count` then bring it to a state.
  *
  * @param {object} parts the page's elements: dates, indicators, language
- * @param {object} context layers, legends, words, change(update): update takes the state and returns the next one
+ * @param {object} context layers, legends, words, change(update): update takes the state and returns the next one; zoomTo(extent)
  */
 export class Panel {
   constructor(parts, context) {
@@ -22,11 +24,12 @@ export class Panel {
     this.listed = indicators(context.layers);
     this.updates = [];
     parts.dates.replaceChildren(...(this.listed.some(hasTime) ? this.dates() : []));
-    parts.indicators.replaceChildren(...KINDS.flatMap((kind) => this.kind(kind)));
+    parts.indicators.replaceChildren(...KINDS.flatMap((kind) => this.kind(kind)), ...this.pictures());
   }
 
-  update(state) {
-    for (const update of this.updates) update(state);
+  /** @param {number[]} [bounds] what the map shows: west, south, east, north; nothing while there is no map */
+  update(state, bounds) {
+    for (const update of this.updates) update(state, bounds);
     const { words } = this.context;
     this.parts.language.href = format({ ...state, lang: words.otherLanguageTag });
   }
@@ -69,15 +72,57 @@ export class Panel {
     return [element('h2', {}, this.context.words.kinds[kind]), element('ul', { class: 'indicators' }, ...items)];
   }
 
+  /** Rasters and densities: nothing to filter or to count. */
+  pictures() {
+    const { layers, words, change } = this.context;
+    const items = layers.filter(({ kind }) => kind === 'raster').map((layer) => {
+      const input = element('input', { type: 'checkbox', value: layer.id });
+      input.addEventListener('change', () => change((state) => withLayer(state, layer.id, input.checked)));
+      const head = element('label', { class: 'indicator' }, input, element('span', { class: 'title' }, layer.title));
+      const body = element('div', { class: 'body' }, ...this.zoomTo(layer, input), element('p', {}, layer.description), ...this.ramp(layer));
+      this.updates.push((state) => {
+        input.checked = state.layers.includes(layer.id);
+        body.hidden = !input.checked;
+      });
+      return element('li', { 'data-layer': layer.id }, head, body);
+    });
+    return items.length ? [element('h2', {}, words.pictures), element('ul', { class: 'indicators' }, ...items)] : [];
+  }
+
+  /** What the colors of a raster mean; nothing where its numbers are colors already. */
+  ramp(layer) {
+    const { words } = this.context;
+    if (!layer.colors || !layer.range) return [];
+    return [ramp(layer), element('p', { class: 'note' }, words.colorsFrom(...layer.range.map(words.number), layer.unit))];
+  }
+
+  /** A button that is there while all of a layer lies out of sight. */
+  zoomTo(layer, input) {
+    const { words, zoomTo } = this.context;
+    if (!layer.extent || !isDrawn(layer)) return [];
+    const button = element('button', { type: 'button', class: 'quiet', hidden: true, 'aria-label': `${words.zoomTo}: ${layer.title}` }, words.zoomTo);
+    button.addEventListener('click', () => {
+      input.focus(); // the button goes away
+      zoomTo(layer.extent);
+    });
+    this.updates.push((state, bounds) => (button.hidden = !bounds || !isOutside(layer.extent, bounds)));
+    return [button];
+  }
+
+  /** What stands for what on the map; nothing for a layer that cannot be on it. */
+  legend(layer) {
+    return isPlaceless(layer) ? undefined : this.context.legends[layer.id];
+  }
+
   indicator(layer) {
-    const { words, legends, change } = this.context;
-    const legend = legends[layer.id];
+    const { change } = this.context;
+    const legend = this.legend(layer);
     const input = element('input', { type: 'checkbox', value: layer.id });
     input.addEventListener('change', () => change((state) => withLayer(state, layer.id, input.checked)));
     const count = element('span', { class: 'count' });
-    const mark = legend && !legend.field ? [swatch(legend.shape, legend.entries[0].color)] : [];
-    const head = element('label', { class: 'indicator' }, input, ...mark, element('span', { class: 'title' }, words.title(layer)), count);
-    const body = element('div', { class: 'body' }, ...this.about(layer));
+    const mark = legend && !legend.field ? [swatch(legend.shape, legend.entries[0])] : [];
+    const head = element('label', { class: 'indicator' }, input, ...mark, element('span', { class: 'title' }, layer.title), count);
+    const body = element('div', { class: 'body' }, ...this.zoomTo(layer, input), ...this.about(layer));
     this.updates.push((state) => {
       input.checked = state.layers.includes(layer.id);
       body.hidden = !input.checked;
@@ -86,11 +131,12 @@ export class Panel {
   }
 
   about(layer) {
-    const { words } = this.context;
-    const description = words.description(layer);
     const fields = categoryFields(layer).filter((field) => field.values?.length);
+    const placeless = isPlaceless(layer) && isDrawn(layer);
     return [
-      ...(description ? [element('p', {}, description)] : []),
+      ...(placeless ? [element('p', {}, this.context.words.placeless)] : []),
+      ...(layer.description ? [element('p', {}, layer.description)] : []),
+      ...this.classes(layer),
       ...fields.map((field, index) => this.field(layer, field, index === 0)),
       element('p', { class: 'note', 'data-without-position': layer.id, hidden: true }),
       element('p', { class: 'note' }, this.provenance(layer)),
@@ -98,17 +144,25 @@ export class Panel {
     ];
   }
 
+  /** Of the number that colors stand for, where they stand for one. */
+  classes(layer) {
+    const legend = this.legend(layer);
+    const field = layer.fields.find(({ name }) => name === legend?.field);
+    return field ? classList(legend, fieldTitleWithUnit(field)) : [];
+  }
+
   provenance(layer) {
     const { words } = this.context;
     const source = layer.attribution ? [words.source(layer.attribution, layer.license)] : [];
     const complete = hasTime(layer) && layer.complete_through ? [words.completeThrough(words.day(new Date(layer.complete_through), layer.timezone))] : [];
-    return [...source, ...complete].join(' ');
+    const read = layer.ledger?.at ? [words.read(...['read', 'rejected'].map((key) => words.number(layer.ledger[key])), words.day(new Date(layer.ledger.at), layer.timezone))] : [];
+    return [...source, ...complete, ...read].join(' ');
   }
 
   /** The values of a category: what their colors mean, and which of them to keep. */
   field(layer, field, isOpen) {
-    const { words, legends, change } = this.context;
-    const values = inOrder(legends[layer.id], field);
+    const { words, change } = this.context;
+    const values = inOrder(this.legend(layer), field);
     const choices = values.map(({ value }) => this.value(layer, field, value));
     const rest = choices.splice(LISTED + 1 < choices.length ? LISTED : choices.length);
     const all = element('button', { type: 'button', class: 'quiet', hidden: true }, words.keepAll);
@@ -135,33 +189,38 @@ export class Panel {
   }
 
   value(layer, field, value) {
-    const { words, legends, change } = this.context;
-    const input = element('input', { type: 'checkbox', name: `${layer.id}.${field.name}`, value });
+    const { words, change } = this.context;
+    const meaning = valueDescription(field, value);
+    const told = meaning && { 'aria-label': valueLabel(field, value, words), 'aria-description': meaning };
+    const input = element('input', { type: 'checkbox', name: `${layer.id}.${field.name}`, value, ...told });
     input.addEventListener('change', () => change((state) => withValue(state, layer.id, field.name, value, input.checked)));
     this.updates.push((state) => (input.checked = state.categories[layer.id]?.[field.name]?.includes(value) ?? false));
-    const color = colorOf(legends[layer.id], field.name, value);
-    const mark = color ? [swatch(legends[layer.id].shape, color)] : [];
-    return element('label', { class: 'value' }, input, ...mark, element('span', {}, valueLabel(field, value, words)));
+    const legend = this.legend(layer);
+    const entry = entryOf(legend, field.name, value);
+    const mark = entry ? [swatch(legend.shape, entry)] : [];
+    const note = meaning ? [element('span', { class: 'note meaning' }, meaning)] : [];
+    return element('label', { class: 'value' }, input, ...mark, element('span', {}, valueLabel(field, value, words), ...note));
   }
 
   downloads(layer) {
     const { words } = this.context;
+    if (!isDrawn(layer)) return element('p', { class: 'note' }, words.onlyCounts);
     const links = Object.entries(layer.links.downloads).map(([format, url]) => {
       const name = format === 'geojson' ? 'GeoJSON' : format.toUpperCase();
-      const link = element('a', { download: true, 'aria-label': `${words.download} ${name}: ${words.title(layer)}` }, name);
+      const link = element('a', { download: true, 'aria-label': `${words.download} ${name}: ${layer.title}` }, name);
       this.updates.push((state) => (link.href = withQuery(url, filterQuery(state, layer))));
       return link;
     });
     return element('p', { class: 'downloads' }, element('span', {}, words.download), ...links);
   }
 
-  /** @param {{count: number, without_position: number} | null} answer null while it is not known */
+  /** @param {{count: number | null, below?: number, without_position: number | null} | null} answer null while it is not known */
   count(layer, answer) {
     const { words } = this.context;
     const item = this.parts.indicators.querySelector(`[data-layer="${layer.id}"]`);
-    item.querySelector('.count').textContent = answer ? words.number(answer.count) : '…';
+    item.querySelector('.count').textContent = answer ? counted(answer, words) : '…';
     const note = item.querySelector('[data-without-position]');
-    const without = answer?.without_position ?? 0;
+    const without = isPlaceless(layer) ? 0 : (answer?.without_position ?? 0); // of those it is said already
     note.hidden = !without;
     note.textContent = without ? words.withoutPosition(words.number(without), without) : '';
   }
@@ -169,17 +228,24 @@ export class Panel {
 
 /** "12,345 police incidents, from March 1, 2024 to March 1, 2025. 9 wards." for what is shown; nothing while a count is missing. */
 export function summary(state, layers, answers, words) {
-  const shown = layers.filter((layer) => state.layers.includes(layer.id));
-  if (!shown.length) return words.nothing;
+  const chosen = layers.filter((layer) => state.layers.includes(layer.id));
+  const shown = indicators(chosen);
+  if (!chosen.length) return words.nothing;
+  if (!shown.length) return words.onlyPictures(words.list(chosen.map(({ title }) => title)));
   if (!shown.every((layer) => answers.has(layer.id))) return '';
   const [timed, timeless] = [shown.filter((layer) => layer.time_range), shown.filter((layer) => !layer.time_range)];
   return [timed, timeless].flatMap((group) => (group.length ? [sentence(group, answers, words)] : [])).join(' ');
 }
 
+/** "1,234", or "fewer than 5" where the count is withheld. */
+function counted({ count, below }, words) {
+  return count === null ? words.fewer(words.number(below)) : words.number(count);
+}
+
 function sentence(layers, answers, words) {
   const found = layers.map((layer) => {
-    const { count } = answers.get(layer.id);
-    return words.found(words.number(count), words.title(layer), count);
+    const answer = answers.get(layer.id);
+    return words.found(counted(answer, words), layer.title, answer.count);
   });
   const moments = layers.flatMap((layer) => span(layer, answers.get(layer.id)));
   const [first, last] = [Math.min(...moments), Math.max(...moments)].map((moment) => moments.length && words.day(moment, layers[0].timezone));

@@ -1,8 +1,8 @@
 // What a feature of the map says when it is asked: text only, whatever its attributes hold.
 
 import { element } from './element.js';
-import { colorOf, swatch } from './legend.js';
-import { fieldTitle, valueLabel } from './words.js';
+import { entryOf, swatch } from './legend.js';
+import { fieldTitle, valueDescription, valueLabel } from './words.js';
 
 /**
  * The content of a popup for the features at one place, one of them at a time.
@@ -50,7 +50,7 @@ function aggregate({ layer, properties }, { words, legends, zoomIn }) {
     if (sum !== undefined) facts.push([field, words.inTotal(words.amount(sum, field.unit))]);
   }
   const count = words.number(properties.point_count);
-  const made = section(words.here[layer.kind](count), words.title(layer), facts, legends[layer.id]);
+  const made = section(words.here[layer.kind](count), layer.title, facts, legends[layer.id]);
   made.append(button(words.zoomIn, zoomIn));
   return made;
 }
@@ -59,9 +59,10 @@ function row({ layer, properties }, { words, legends }) {
   const facts = [];
   for (const field of layer.fields) {
     const value = properties[field.role === 'id' ? 'id' : field.name];
-    if (value !== undefined && value !== '') facts.push([field, valueText(layer, field, value, words), value]);
+    if (value !== undefined && value !== '' && field.role !== 'name') facts.push([field, valueText(layer, field, value, words), value]);
   }
-  return section(words.title(layer), '', facts, legends[layer.id]);
+  const name = properties[layer.fields.find(({ role }) => role === 'name')?.name];
+  return section(name || layer.title, name ? layer.title : '', facts, legends[layer.id]);
 }
 
 function valueText(layer, field, value, words) {
@@ -74,9 +75,11 @@ function valueText(layer, field, value, words) {
 function section(title, subtitle, facts, legend) {
   const list = element('dl');
   for (const [field, text, value] of facts) {
-    const color = field.role === 'category' ? colorOf(legend, field.name, value) : null;
-    const mark = color ? [swatch(legend.shape, color)] : [];
-    list.append(element('dt', {}, fieldTitle(field)), element('dd', {}, ...mark, text));
+    const entry = entryOf(legend, field.name, value);
+    const mark = entry ? [swatch(legend.shape, entry)] : [];
+    const meaning = valueDescription(field, value);
+    const note = meaning ? [element('span', { class: 'note meaning' }, meaning)] : [];
+    list.append(element('dt', {}, fieldTitle(field)), element('dd', {}, ...mark, text, ...note));
   }
   const below = subtitle ? [element('p', {}, subtitle)] : [];
   return element('section', {}, element('h2', {}, title), ...below, list);

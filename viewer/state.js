@@ -17,7 +17,17 @@ const NOT_FILTERS = new Set(['datetime', 'last', 'bbox', 'properties']);
 
 /** The layers that are listed as indicators. */
 export function indicators(layers) {
-  return layers.filter((layer) => !layer.basemap);
+  return layers.filter((layer) => !layer.basemap && layer.kind !== 'raster');
+}
+
+/** Whether a layer is on the map: of some only counts are published. */
+export function isDrawn(layer) {
+  return layer.publish !== 'counts';
+}
+
+/** Whether none of a layer's rows has a position. */
+export function isPlaceless(layer) {
+  return layer.rows > 0 && layer.rows_without_position === layer.rows;
 }
 
 /** The category fields by which a layer can be filtered. */
@@ -29,19 +39,33 @@ export function hasTime(layer) {
   return layer.fields.some((field) => field.role === 'time');
 }
 
-/** What is shown when nothing is asked for: the most numerous events, of the last twelve months. */
+/** What is shown when nothing is asked for: the most numerous events that have a place, under the layers' own default filters, else of the last year. */
 export function start(layers) {
   const listed = indicators(layers);
-  const events = listed.filter((layer) => layer.kind === 'events').sort((one, other) => other.rows - one.rows);
+  const events = listed.filter((layer) => layer.kind === 'events' && isDrawn(layer) && !isPlaceless(layer)).sort((one, other) => other.rows - one.rows);
   const first = events[0] ?? listed[0];
   return {
     layers: first ? [first.id] : [],
-    last: first && hasTime(first) ? '1y' : '',
-    datetime: '',
-    categories: {},
+    ...startingTime(first),
+    categories: startingCategories(listed),
     view: null,
     lang: '',
   };
+}
+
+function startingTime(first) {
+  const { last = '', datetime = '' } = first?.default_filter ?? {};
+  if (last || datetime) return { last, datetime };
+  return { last: first && hasTime(first) ? '1y' : '', datetime: '' };
+}
+
+function startingCategories(layers) {
+  const categories = {};
+  for (const layer of layers) {
+    const given = categoryFields(layer).flatMap(({ name }) => (layer.default_filter?.[name] ? [[name, [layer.default_filter[name]].flat()]] : []));
+    if (given.length) categories[layer.id] = Object.fromEntries(given);
+  }
+  return categories;
 }
 
 /** @returns {State} what an address asks for; what it cannot mean is left out. */
@@ -49,15 +73,17 @@ export function parse(search, layers) {
   const parameters = new URLSearchParams(search);
   const asksForLayers = parameters.has('layers');
   const asksForTime = parameters.has('last') || parameters.has('datetime');
+  const categories = parseCategories(parameters, indicators(layers));
+  const asksForAnything = asksForLayers || asksForTime || Object.keys(categories).length > 0;
   const usual = start(layers);
-  const known = new Set(indicators(layers).map((layer) => layer.id));
+  const known = new Set(layers.filter((layer) => !layer.basemap).map((layer) => layer.id));
   const ids = (parameters.get('layers') ?? '').split(',').filter((id) => known.has(id));
   const last = PERIOD.test(parameters.get('last') ?? '') ? parameters.get('last') : '';
   return {
     layers: asksForLayers ? [...new Set(ids)] : usual.layers,
     last: asksForLayers || asksForTime ? last : usual.last,
-    datetime: last ? '' : (parameters.get('datetime') ?? ''),
-    categories: parseCategories(parameters, indicators(layers)),
+    datetime: asksForLayers || asksForTime ? (last ? '' : (parameters.get('datetime') ?? '')) : usual.datetime,
+    categories: asksForAnything ? categories : usual.categories,
     view: parseView(parameters.get('map') ?? ''),
     lang: parameters.get('lang') ?? '',
   };
@@ -101,8 +127,9 @@ export function format(state) {
   return `?${readable(parameters)}`;
 }
 
-/** @returns {string} the filter of one layer, as the API takes it, without "?"; empty for none */
-export function filterQuery(state, layer) {
+/** @returns {string} the filter of one layer, or of the one whose density it is, as the API takes it, without "?"; empty for none */
+export function filterQuery(state, { of, ...own }) {
+  const layer = of ?? own;
   const parameters = new URLSearchParams();
   for (const { name } of categoryFields(layer)) {
     for (const value of state.categories[layer.id]?.[name] ?? []) parameters.append(name, value);
@@ -113,7 +140,7 @@ export function filterQuery(state, layer) {
 }
 
 /** Slashes, commas and colons mean nothing inside a query: as they are, a link can be read. */
-function readable(parameters) {
+export function readable(parameters) {
   return parameters.toString().replace(/%2F/g, '/').replace(/%2C/g, ',').replace(/%3A/g, ':');
 }
 

@@ -7,6 +7,7 @@ import {
   filterQuery,
   format,
   indicators,
+  isPlaceless,
   parse,
   start,
   withDays,
@@ -31,6 +32,24 @@ test('an address without a question shows the most numerous events of a year', (
   assert.deepEqual(start([schools]).layers, ['schools']);
   assert.equal(start([schools]).last, '');
   assert.deepEqual(start([]).layers, []);
+});
+
+test('events without any position are not what one looks at first', () => {
+  const placeless = { ...incidents, rows_without_position: 9 };
+  assert.deepEqual([placeless, { ...incidents, rows_without_position: 8 }, { rows: 0, rows_without_position: 0 }].map(isPlaceless), [true, false, false]);
+  assert.equal(isPlaceless({ publish: 'counts', rows: null, rows_without_position: null }), false);
+  assert.deepEqual(start([placeless, permits]).layers, ['permits']);
+  assert.deepEqual(start([placeless]).layers, ['incidents']);
+});
+
+test('a default filter counts until the address asks for something', () => {
+  const thefts = { ...incidents, default_filter: { last: '30d', offense: 'THEFT' } };
+  const open = { ...permits, default_filter: { zone: ['1', '2'] } };
+  const state = parse('', [open, thefts]);
+  assert.equal(state.last, '30d');
+  assert.deepEqual(state.categories, { permits: { zone: ['1', '2'] }, incidents: { offense: ['THEFT'] } });
+  assert.deepEqual(parse('?layers=incidents', [open, thefts]).categories, {});
+  assert.deepEqual(parse(format(state), [open, thefts]), state);
 });
 
 test('every state survives the address and back', () => {

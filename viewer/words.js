@@ -12,6 +12,10 @@ const WORDS = {
     from: 'From',
     to: 'To',
     kinds: { events: 'Events', places: 'Places', areas: 'Areas', shapes: 'Lots and lines' },
+    pictures: 'Behind them',
+    density: (title) => `${title}: heat map`,
+    densityMeans: 'The darker, the more of them there are around; the colors are set anew for each zoom and filter.',
+    colorsFrom: (low, high, unit) => `The colors go from ${low} to ${high}${unit && `\u00a0${unit}`}.`,
     keepAll: 'Show all',
     hint: 'Tick to show only these.',
     others: 'Other',
@@ -20,10 +24,15 @@ const WORDS = {
     larger: 'A larger dot stands for more of them.',
     squares: 'From afar, a square stands for all in it.',
     download: 'Download',
+    onlyCounts: 'Only counts of these are published: they are not on the map and cannot be downloaded.',
+    placeless: 'None of them has a position, so none is on the map; they are counted and can be downloaded.',
+    fewer: (count) => `fewer than ${count}`,
     withoutPosition: (count, n) => (n === 1 ? '1 of them has no position and is not on the map.' : `${count} of them have no position and are not on the map.`),
     completeThrough: (date) => `Complete through ${date}.`,
     source: (attribution, license) => `Source: ${[attribution, license].filter(Boolean).join(', ')}.`,
+    read: (read, rejected, date) => `Last brought in on ${date}: ${read} rows read, ${rejected} of them could not be used.`,
     nothing: 'No layer is chosen.',
+    onlyPictures: (titles) => `On the map: ${titles}.`,
     found: (count, title, n) => (n === 1 ? `1 of ${lower(title)}` : `${count}\u00a0${lower(title)}`),
     sentence: (found, range) => `${found}${range}.`,
     range: (from, to) => `, from ${from} to ${to}`,
@@ -35,6 +44,7 @@ const WORDS = {
     },
     mostly: (value) => `mostly ${value}`,
     inTotal: (value) => `${value} in total`,
+    zoomTo: 'Zoom to it',
     zoomIn: 'Zoom in',
     next: 'Next',
     previous: 'Previous',
@@ -44,6 +54,7 @@ const WORDS = {
     trouble: 'The server did not answer; trying again.',
     refused: (detail) => `The server could not answer this: ${detail}`,
     empty: 'The server has no layers yet.',
+    noBasemap: 'The base map did not load; the layers of the city are all there.',
     noGraphics: 'This browser cannot draw the map: it has no WebGL 2. Counts and downloads work.',
     locale: {},
   },
@@ -58,6 +69,10 @@ const WORDS = {
     from: 'Desde',
     to: 'Hasta',
     kinds: { events: 'Sucesos', places: 'Lugares', areas: 'Zonas', shapes: 'Parcelas y líneas' },
+    pictures: 'Al fondo',
+    density: (title) => `${title}: mapa de calor`,
+    densityMeans: 'Cuanto más oscuro, más hay alrededor; los colores se ajustan a cada escala y filtro.',
+    colorsFrom: (low, high, unit) => `Los colores van de ${low} a ${high}${unit && `\u00a0${unit}`}.`,
     keepAll: 'Mostrar todo',
     hint: 'Marque para mostrar solo estos.',
     others: 'Otros',
@@ -66,10 +81,15 @@ const WORDS = {
     larger: 'Un punto mayor representa más de ellos.',
     squares: 'De lejos, un cuadro representa todo lo que contiene.',
     download: 'Descargar',
+    onlyCounts: 'De estos solo se publican recuentos: no están en el mapa ni se pueden descargar.',
+    placeless: 'Ninguno tiene posición, así que ninguno está en el mapa; se cuentan y se pueden descargar.',
+    fewer: (count) => `menos de ${count}`,
     withoutPosition: (count, n) => (n === 1 ? '1 de ellos no tiene posición y no está en el mapa.' : `${count} de ellos no tienen posición y no están en el mapa.`),
     completeThrough: (date) => `Completo hasta el ${date}.`,
     source: (attribution, license) => `Fuente: ${[attribution, license].filter(Boolean).join(', ')}.`,
+    read: (read, rejected, date) => `Última carga el ${date}: ${read} filas leídas, ${rejected} de ellas no se pudieron usar.`,
     nothing: 'No se eligió ninguna capa.',
+    onlyPictures: (titles) => `En el mapa: ${titles}.`,
     found: (count, title, n) => (n === 1 ? `1 de ${lower(title)}` : `${count}\u00a0${lower(title)}`),
     sentence: (found, range) => `${found}${range}.`,
     range: (from, to) => `, del ${from} al ${to}`,
@@ -81,6 +101,7 @@ const WORDS = {
     },
     mostly: (value) => `sobre todo ${value}`,
     inTotal: (value) => `${value} en total`,
+    zoomTo: 'Ir a la capa',
     zoomIn: 'Acercar',
     next: 'Siguiente',
     previous: 'Anterior',
@@ -90,6 +111,7 @@ const WORDS = {
     trouble: 'El servidor no respondió; se intenta de nuevo.',
     refused: (detail) => `El servidor no pudo responder a esto: ${detail}`,
     empty: 'El servidor aún no tiene capas.',
+    noBasemap: 'El mapa base no se pudo cargar; las capas de la ciudad están completas.',
     noGraphics: 'Este navegador no puede dibujar el mapa: no tiene WebGL 2. Los recuentos y las descargas funcionan.',
     locale: {
       'AttributionControl.ToggleAttribution': 'Mostrar u ocultar las fuentes',
@@ -125,9 +147,29 @@ export function speak(asked, preferred = ['en']) {
     list: (texts) => new Intl.ListFormat(tag, { type: 'conjunction' }).format(texts),
     day: (moment, timeZone) => unbroken(new Intl.DateTimeFormat(tag, { dateStyle: 'long', timeZone }).format(moment)),
     moment: (text, timeZone) => momentText(tag, text, timeZone),
-    title: (layer) => layer.translations?.[language]?.title ?? layer.title,
-    description: (layer) => layer.translations?.[language]?.description ?? layer.description,
+    translated: (layer) => translated(layer, layer.translations?.[language]),
   };
+}
+
+/** A layer with what its file says of it in a language, and everything else as it is. */
+function translated(layer, told) {
+  if (!told) return layer;
+  const { title, description, fields = {} } = told;
+  return {
+    ...layer,
+    title: title ?? layer.title,
+    description: description ?? layer.description,
+    fields: layer.fields.map((field) => translatedField(field, fields[field.name])),
+  };
+}
+
+function translatedField(field, { title, description, unit, labels = {}, descriptions = {} } = {}) {
+  const values = field.values?.map((each) => ({
+    ...each,
+    label: labels[each.value] ?? each.label,
+    description: descriptions[each.value] ?? each.description,
+  }));
+  return { ...field, title: title ?? field.title, description: description ?? field.description, unit: unit ?? field.unit, ...(values && { values }) };
 }
 
 /** A date that no line break takes apart. */
@@ -154,6 +196,16 @@ function momentText(tag, text, timeZone) {
 export function fieldTitle(field) {
   const text = (field.title || field.name).replace(/_/g, ' ');
   return text[0].toUpperCase() + text.slice(1);
+}
+
+/** "Population (people)". */
+export function fieldTitleWithUnit(field) {
+  return field.unit ? `${fieldTitle(field)} (${field.unit})` : fieldTitle(field);
+}
+
+/** What a value of a category means, where its layer file says it. */
+export function valueDescription(field, value) {
+  return field.values?.find((each) => each.value === value)?.description ?? '';
 }
 
 export function valueLabel(field, value, words) {

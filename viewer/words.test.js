@@ -45,3 +45,13 @@ test('fields and values have names to read', () => {
   assert.equal(valueLabel(field, 'NEW', english), 'NEW');
   assert.equal(valueLabel(field, '', spanish), 'Sin dato');
 });
+
+test('a layer says in a language what its file says in it, and the rest as it is', () => {
+  const field = { name: 'offense', title: 'Offense', values: [{ value: 'THEFT', label: 'Theft', description: '' }, { value: 'FIRE', label: 'Fire', description: '' }] };
+  const es = { title: 'Incidentes', fields: { offense: { title: 'Delito', labels: { THEFT: 'Robo' } } } };
+  const layer = { id: 'incidents', title: 'Incidents', description: 'All of them.', fields: [field], translations: { es } };
+  const told = spanish.translated(layer);
+  assert.deepEqual([told.title, told.description, told.fields[0].title], ['Incidentes', 'All of them.', 'Delito']);
+  assert.deepEqual(told.fields[0].values.map(({ label }) => label), ['Robo', 'Fire']);
+  assert.deepEqual(english.translated(layer).fields, layer.fields);
+});
