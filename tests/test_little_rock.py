@@ -24,6 +24,7 @@ FILES = {
     "little_rock_public_wifi": "PublicWifi.csv",
     "little_rock_police_facilities": "Police_Facilities.csv",
     "little_rock_libraries": "CALS.csv",
+    "little_rock_business_licenses": "Business_Licenses.csv",
     "little_rock_city_limits": "boundaries/*.geojson",
 }
 TILES = ("0/0/0", "8/62/101", "10/249/406", "11/498/812", "12/997/1625", "13/1995/3250", "14/3990/6500", "16/15960/26002")
@@ -42,8 +43,8 @@ def town(
     files = city_files / "little_rock"
     with open_store(settings.store) as store:
         for id, layer in layers.items():
-            ledgers[id] = ingest(layer, store, [FILES[id]], folder=files, rejects=folder / f"{id}.csv", replace=True)
-            again = ingest(layer, store, [FILES[id]], folder=files, rejects=folder / f"{id}.csv")
+            ledgers[id] = ingest(layer, store, [FILES[id]], folder=files, home=folder / id, replace=True)
+            again = ingest(layer, store, [FILES[id]], folder=files, home=folder / id)
             assert again.published == again.removed == 0
             indexer.refresh(layer, store, settings)
     with TestClient(create_app(settings), headers={"Accept-Encoding": "identity"}) as client:
@@ -62,6 +63,17 @@ def test_every_row_read_stands_in_the_ledger(town: tuple[TestClient, dict[str, L
     assert ledgers["little_rock_incidents"].read == 20_375
     assert ledgers["little_rock_points"].read == 87_021
     assert ledgers["little_rock_points"].reasons == {"position 0,0": 3_140, "outside the bounds": 634}
+
+
+def test_licenses_without_any_position_are_counted_filtered_and_downloaded(town: tuple[TestClient, dict[str, Ledger]]) -> None:
+    client, ledgers = town
+    assert ledgers["little_rock_business_licenses"].read == 14_573
+    counted = client.get("/count/little_rock_business_licenses").json()
+    assert (counted["count"], counted["without_position"]) == (14_573, 14_573)
+    assert client.get("/count/little_rock_business_licenses?category=SHOPPING").json()["count"] == 2_174
+    assert client.get("/count/little_rock_business_licenses?datetime=1987-01-01").json()["count"] == 1_044
+    assert len(client.get("/downloads/little_rock_business_licenses.csv").text.splitlines()) > 14_573
+    assert client.get("/tiles/little_rock_business_licenses/0/0/0.mvt").status_code == 204
 
 
 def test_no_house_number_and_no_withheld_kind_leaves(town: tuple[TestClient, dict[str, Ledger]]) -> None:
