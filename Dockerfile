@@ -1,7 +1,8 @@
-# The viewer's third-party modules, from npm.
+# The viewer's third-party modules and the map's fonts, from npm.
 FROM node:22-slim AS viewer
 WORKDIR /viewer
-COPY viewer/package.json viewer/package-lock.json viewer/vendor.mjs ./
+COPY viewer/package.json viewer/package-lock.json viewer/vendor.mjs viewer/glyphs.mjs ./
+COPY viewer/licenses licenses
 RUN npm ci --omit=dev --no-audit --no-fund && npm run vendor
 
 # The server with its dependencies, pinned and checked, in a virtual environment.
@@ -25,11 +26,11 @@ FROM python:3.13-slim
 COPY --from=build /opt/tileserver /opt/tileserver
 ENV PATH=/opt/tileserver/bin:$PATH PYTHONUNBUFFERED=1
 
-# The defaults of the settings are relative: data/, snapshots/, and layers/ and styles/ where they are mounted.
+# The defaults of the settings are relative: data/, snapshots/, rasters/, and layers/ and styles/ where they are mounted.
 WORKDIR /srv/tileserver
 RUN useradd --system --uid 10001 --no-create-home --home-dir /srv/tileserver tileserver \
- && mkdir data snapshots && chown tileserver: data snapshots
-VOLUME ["/srv/tileserver/data", "/srv/tileserver/snapshots"]
+ && mkdir data snapshots rasters && chown tileserver: data snapshots rasters
+VOLUME ["/srv/tileserver/data", "/srv/tileserver/snapshots", "/srv/tileserver/rasters"]
 USER tileserver
 
 EXPOSE 8000

@@ -13,13 +13,14 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet --retries 10
 INSTALLED := .venv/.installed
 TOOLS := .venv/.tools
+CLIENTS := .venv/.clients
 VIEWER := viewer/node_modules/.vendored
 
 # The made-up city keeps to a store of its own, whatever the environment or .env names: it never mixes with a city's records.
 DEMO := data/demo
 DEMO_MADE := $(DEMO)/.events-$(DEMO_EVENTS)
 DEMO_SETTINGS := TILESERVER_STORE=$(DEMO) TILESERVER_WRITE_STORE= TILESERVER_SNAPSHOTS=snapshots/demo \
-  TILESERVER_LAYERS=layers TILESERVER_STYLES=styles TILESERVER_PUBLIC_URL=
+  TILESERVER_RASTERS=$(DEMO)/rasters TILESERVER_LAYERS=layers TILESERVER_STYLES=styles TILESERVER_PUBLIC_URL=
 
 # $(call install_packages,names): through apt when root, a second time if the first fails; else says what to install, and stops.
 define install_packages
@@ -55,13 +56,21 @@ test: test-packages test-browser $(VIEWER) ## Checks formats, lint, types and im
 	cd viewer && npm test
 	$(BIN)/pytest
 
+.PHONY: test-clients
+test-clients: test-packages client-packages $(CLIENTS) $(VIEWER) ## Checks that QGIS, GDAL and MapLibre Native show the same maps; their pictures stay in build/clients.
+	$(BIN)/pytest tests/clients
+
+.PHONY: bench
+bench: bench-packages $(TOOLS) ## Measures the server beside its peers, in a few minutes; prints tables and writes bench.json.
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks
+
 .PHONY: format
 format: $(TOOLS) ## Formats the Python files and mends what the linter can mend.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 .PHONY: viewer
-viewer: $(VIEWER) ## Fetches the viewer's third-party modules from npm into viewer/vendor.
+viewer: $(VIEWER) ## Fetches the viewer's third-party modules and the map's fonts from npm into viewer/vendor.
 
 .PHONY: lock
 lock: .venv/bin/pip ## Resolves the Python dependencies anew and pins them, with hashes, in the requirements*.lock files.
@@ -71,11 +80,12 @@ lock: .venv/bin/pip ## Resolves the Python dependencies anew and pins them, with
 	  --generate-hashes --no-header --no-annotate --output-file "$$@" >/dev/null; }; \
 	compile requirements.lock pyproject.toml; \
 	compile requirements-build.lock --group build; \
-	compile requirements-dev.lock pyproject.toml --group dev
+	compile requirements-dev.lock pyproject.toml --group dev; \
+	compile requirements-clients.lock --group clients
 
 .PHONY: clean
 clean: ## Removes what the other targets installed and made, the demo city too; the rest of data/ and snapshots/ stays.
-	rm -rf .venv viewer/node_modules viewer/vendor $(DEMO) snapshots/demo dist
+	rm -rf .venv viewer/node_modules viewer/vendor $(DEMO) snapshots/demo dist build bench.json
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find tileserver tests -name __pycache__ -prune -exec rm -rf {} +
 
@@ -105,7 +115,12 @@ $(TOOLS): requirements-dev.lock $(INSTALLED)
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
 
-$(VIEWER): viewer/package.json viewer/package-lock.json viewer/vendor.mjs $(if $(wildcard viewer/vendor),,vendor-is-gone)
+$(CLIENTS): requirements-clients.lock $(TOOLS)
+	@echo "Installing MapLibre Native"
+	@$(PIP) install --require-hashes -r requirements-clients.lock
+	@touch $@
+
+$(VIEWER): viewer/package.json viewer/package-lock.json viewer/vendor.mjs viewer/glyphs.mjs $(if $(wildcard viewer/vendor),,vendor-is-gone)
 	@if ! version=$$(node --version 2>/dev/null); then \
 	  echo "Node 20 or newer is needed, with npm: https://nodejs.org/en/download" >&2; exit 1; fi; \
 	major=$${version#v}; \
@@ -132,6 +147,22 @@ test-packages:
 	[ -n "$$TILESERVER_TEST_STORE" ] || ls /usr/share/postgresql/*/extension/postgis.control >/dev/null 2>&1 || missing='postgresql postgresql-postgis'; \
 	command -v chromium >/dev/null || grep -qs '^ID=ubuntu' /etc/os-release || missing="$$missing chromium"; \
 	ls /usr/lib/*/libatomic.so.1 >/dev/null 2>&1 || missing="$$missing libatomic1"; \
+	if [ -n "$$missing" ]; then $(call install_packages,$${missing# }); fi
+
+# PostGIS and ogr2ogr, beside which an ingest is measured.
+.PHONY: bench-packages
+bench-packages:
+	@missing=; \
+	ls /usr/share/postgresql/*/extension/postgis.control >/dev/null 2>&1 || missing='postgresql postgresql-postgis'; \
+	command -v ogr2ogr >/dev/null || missing="$$missing gdal-bin"; \
+	if [ -n "$$missing" ]; then $(call install_packages,$${missing# }); fi
+
+# QGIS for Debian's own Python, and what MapLibre Native draws with where there is no screen.
+.PHONY: client-packages
+client-packages:
+	@missing=; \
+	/usr/bin/python3 -c 'import qgis.core' 2>/dev/null || missing='python3-qgis qgis-providers'; \
+	ls /usr/lib/*/libEGL.so.1 >/dev/null 2>&1 || missing="$$missing libegl1 libgl1-mesa-dri"; \
 	if [ -n "$$missing" ]; then $(call install_packages,$${missing# }); fi
 
 .PHONY: test-browser

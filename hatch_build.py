@@ -1,4 +1,4 @@
-"""Stops a build of the distribution whose viewer would show no map."""
+"""Stops a build of the distribution whose viewer would show no map, or whose maps no names."""
 
 from pathlib import Path
 from typing import Any
@@ -11,5 +11,6 @@ class ViewerIsComplete(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """`version` is "editable" for a clone, where the modules may come later, else "standard"."""
-        if version != "editable" and not any(Path(self.root, "viewer", "vendor").glob("*/*.mjs")):
-            raise SystemExit("viewer/vendor is empty: run `make viewer` first, which fetches the viewer's modules from npm.")
+        vendor = Path(self.root, "viewer", "vendor")
+        if version != "editable" and not (any(vendor.glob("*/*.mjs")) and any(vendor.glob("fonts/*/*.pbf"))):
+            raise SystemExit("viewer/vendor is empty: run `make viewer` first, which fetches modules and fonts from npm.")

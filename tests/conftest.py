@@ -40,7 +40,7 @@ def postgres() -> Iterator[str]:
 def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The origin of a server that shows the demo city."""
     folder = tmp_path_factory.mktemp("demo")
-    places = ["--snapshots", str(folder / "snapshots"), "--layers", str(shipped("layers"))]
+    places = ["--snapshots", str(folder / "snapshots"), "--layers", str(shipped("layers")), "--rasters", str(folder / "rasters")]
     assert main(["demo", "--store", str(folder / "data"), *places]) == 0
     with serving(str(folder / "data"), *places, "--styles", str(shipped("styles"))) as (_, origin):
         wait_until(lambda: status(f"{origin}/health/ready") == 200)

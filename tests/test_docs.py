@@ -140,7 +140,7 @@ def answering(routes: list[Route | Mount], path: str) -> Route | Mount | None:
 
 
 def form(route: Route | Mount) -> str:
-    return re.sub(r":\w+\}", "}", route.path)
+    return re.sub(r":\w+\}", "}", route.path).rstrip("/") or "/"
 
 
 def test_every_address_is_documented_and_every_documented_address_answers(tmp_path: Path) -> None:

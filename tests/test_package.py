@@ -18,7 +18,9 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-FOR_DEVELOPMENT = re.compile(r"node_modules|__pycache__|\.pyc$|\.test\.js$|(^|/)tests?/|package(-lock)?\.json$|vendor\.mjs$")
+FOR_DEVELOPMENT = re.compile(
+    r"node_modules|__pycache__|\.pyc$|\.test\.js$|(^|/)tests?/|package(-lock)?\.json$|(vendor|glyphs)\.mjs$"
+)
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
@@ -67,6 +69,9 @@ def test_the_wheel_has_the_package_the_layers_the_styles_and_the_viewer_with_its
     inside = {name for name in names(wheel) if ".dist-info/" not in name}
     assert inside == expected
     assert "tileserver/share/viewer/vendor/maplibre-gl/maplibre-gl.mjs" in inside
+    assert {"LICENSE.txt", "Noto Sans Regular/0-255.pbf"} <= {
+        name.removeprefix("tileserver/share/viewer/vendor/fonts/") for name in inside
+    }
     assert "tileserver/py.typed" in inside
 
 

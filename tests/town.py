@@ -27,7 +27,7 @@ LAYERS = {
         [fields]
         number = { role = "id" }
         at = { role = "time" }
-        kind = { role = "category", labels = { NOISE = "Noise" } }
+        kind = { role = "category", labels = { NOISE = "Noise" }, descriptions = { NOISE = "Loud music, and the like." } }
         cost = { type = "number", measure = true, unit = "USD" }
         note = {}
         [tiles]
