@@ -73,7 +73,7 @@ def test_a_damaged_snapshot_is_built_anew(tmp_path: Path) -> None:
     town = Town(tmp_path / "town").settle()
     current = live(town, "schools")
     assert current is not None
-    (town.settings.snapshots / "schools" / current.revision / "morton").write_bytes(b"short")
+    (town.settings.snapshots / "schools" / current.revision / "x").write_bytes(b"short")
     with town.client() as client:
         assert client.get("/tiles/schools/0/0/0.mvt").status_code == 503
         assert refreshed(town, "schools", reread=True).revision == current.revision

@@ -21,8 +21,9 @@ from tileserver import times
 from tileserver.catalog import Layer, Tiles
 from tileserver.errors import BadRequest, SnapshotError
 from tileserver.filters import Filter
-from tileserver.snapshot import Snapshot, cells, select
+from tileserver.snapshot import Snapshot, select
 from tileserver.snapshot.build import build
+from tileserver.snapshot.detail import MOST_MEMBERS
 from tileserver.snapshot.tile import Address, Options, draw
 
 BUDGET = Tiles().budget
@@ -319,7 +320,7 @@ def test_chosen_properties_are_all_that_a_tile_carries(many: Many) -> None:
 def test_cells_show_more_members_the_closer_one_looks(many: Many) -> None:
     shown = [many.snapshot.members_shown(zoom) for zoom in range(17)]
     assert shown == sorted(shown)
-    assert set(shown) <= set(cells.MOST_MEMBERS)
+    assert set(shown) <= set(MOST_MEMBERS)
     assert shown[many.snapshot.detail_zoom] == 16
     fullest = Counter(world(row.position)[0] >> 16 << 16 | world(row.position)[1] >> 16 for row in many.rows if row.position)
     assert max(fullest.values()) > 16  # there is a crowded cell, and still a detail zoom

@@ -21,7 +21,7 @@ REVALIDATE = "public, max-age=0, must-revalidate"
 YEAR = 31_536_000
 """In seconds."""
 
-GZIP_LEVEL = 6
+GZIP_LEVEL = 4
 
 MOST_QUERY_BYTES = 4_096
 MOST_HEADER_BYTES = 16_384

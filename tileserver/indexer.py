@@ -10,15 +10,16 @@ import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 from tileserver import catalog, revisions, times
 from tileserver.catalog import Layer
 from tileserver.catalog.values import length
-from tileserver.errors import TileserverError
+from tileserver.errors import SnapshotError, TileserverError
 from tileserver.revisions import Current
 from tileserver.settings import Settings
 from tileserver.snapshot import definition
-from tileserver.snapshot.build import SNAPSHOT, build, is_whole, sweep
+from tileserver.snapshot.build import SNAPSHOT, build, is_sound, is_whole, sweep
 from tileserver.stores import State, Store, open_store
 
 log = logging.getLogger("tileserver.indexer")
@@ -26,16 +27,22 @@ log = logging.getLogger("tileserver.indexer")
 LOOK_EVERY = 1.0
 """Seconds between two looks at the store."""
 
+CHECK_EVERY = 10.0
+"""Seconds between two looks at whether the files of a snapshot are all there, each the one that was written."""
+
 EXPIRE_EVERY = 600.0
 """Seconds between two looks at whether what is kept of a layer has grown too old."""
 
 NO_TABLE = -1
 
 
-def refresh(layer: Layer, store: Store, settings: Settings, *, reread: bool = False, progress: bool = False) -> Current:
+def refresh(
+    layer: Layer, store: Store, settings: Settings, *, reread: bool = False, check: bool = False, progress: bool = False
+) -> Current:
     """Make the layer's snapshot match the store, if it does not, and return what is live now.
 
-    Of a table that others fill the store cannot tell whether it changed: it is read again only with `reread`.
+    Of a table that others fill the store cannot tell whether it changed: it is read again only with `reread`. Then every file of
+    the snapshot is read, too, and compared with its checksum; `check` looks at their sizes and their ends.
 
     Raises:
         StoreError: the store cannot be read; what was live stays live.
@@ -45,8 +52,9 @@ def refresh(layer: Layer, store: Store, settings: Settings, *, reread: bool = Fa
         state = store.state(layer)
         if state is None and reread:
             log.warning("%s: the store has no table of it yet; ingest the layer, or correct its table", layer.id)
-        current = revisions.read(folder, layer.id)
-        if current is None or _outdated(layer, current, state) or (reread and _doubtful(layer, current, state, settings)):
+        current = _current(layer, folder)
+        doubtful = reread and state is not None and state.published_at is None
+        if current is None or _outdated(layer, current, state) or doubtful or _damaged(layer, current, settings, reread, check):
             revision = build(layer, store.read(layer) if state else (), folder, progress=progress)
         elif state is None or state.published_at is None or times.to_instant(state.published_at) == current.published_at:
             return current
@@ -78,18 +86,25 @@ def expire(layer: Layer, store: Store, settings: Settings) -> None:
     store.expire(layer, before)
 
 
+def _current(layer: Layer, folder: Path) -> Current | None:
+    """What is live; None if nothing is, or nobody can tell."""
+    try:
+        return revisions.read(folder, layer.id)
+    except SnapshotError as error:
+        log.warning("%s; building the snapshot anew", error)
+        return None
+
+
 def _outdated(layer: Layer, current: Current, state: State | None) -> bool:
     return current.definition != definition(layer) or current.store_revision != (state.revision if state else NO_TABLE)
 
 
-def _doubtful(layer: Layer, current: Current, state: State | None, settings: Settings) -> bool:
-    """Whether the table may have changed unseen, or the snapshot's files are not whole."""
-    if state is not None and state.published_at is None:
-        return True
-    whole = is_whole(layer, settings.snapshots / layer.id / current.revision)
-    if not whole:
+def _damaged(layer: Layer, current: Current, settings: Settings, read: bool, look: bool) -> bool:
+    folder = settings.snapshots / layer.id / current.revision
+    damaged = (read and not is_sound(layer, folder)) or (look and not is_whole(layer, folder))
+    if damaged:
         log.warning("%s: the snapshot %s is damaged; building it anew", layer.id, current.revision)
-    return not whole
+    return damaged
 
 
 def _published_at(state: State | None) -> int:
@@ -103,6 +118,7 @@ def run(settings: Settings, parent: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that what this process holds is given back
     layers = catalog.load(settings.layers)
     fresh = set(layers)
+    checked: dict[str, float] = {}
     expired: dict[str, float] = {}
     said: dict[str, str] = {}
     store: Store | None = None
@@ -110,8 +126,11 @@ def run(settings: Settings, parent: int) -> None:
         for layer in layers.values():
             try:
                 store = store or open_store(settings.store)
-                refresh(layer, store, settings, reread=layer.id in fresh)
+                due = time.monotonic() - checked.get(layer.id, -CHECK_EVERY) >= CHECK_EVERY
+                refresh(layer, store, settings, reread=layer.id in fresh, check=due)
                 fresh.discard(layer.id)
+                if due:
+                    checked[layer.id] = time.monotonic()
                 if time.monotonic() - expired.get(layer.id, -EXPIRE_EVERY) >= EXPIRE_EVERY:
                     expired[layer.id] = time.monotonic()
                     expire(layer, store, settings)

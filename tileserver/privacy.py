@@ -112,7 +112,7 @@ def snap(column: pa.Array[Any], meters: float) -> pa.Array[Any]:
     Cells are at least `meters` high and wide. Rows of them fill the way from pole to pole, and as many cells as fit fill
     each row, so that none is cut at the antimeridian. What is not a point has no cell, and its position is withheld.
     """
-    longitude, latitude = _points(column)
+    longitude, latitude = points(column)
     rows = max(int(180 * METERS_PER_DEGREE / meters), 1)
     height = 180 / rows
     centre = (np.clip(np.floor((latitude + 90) / height), 0, rows - 1) + 0.5) * height - 90
@@ -128,7 +128,7 @@ _POINT_TYPES = (1, 1001, 2001, 3001, 0x80000001, 0x40000001, 0xC0000001)
 _WKB_POINT = np.dtype([("order", "u1"), ("type", "<u4"), ("x", "<f8"), ("y", "<f8")])
 
 
-def _points(column: pa.Array[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def points(column: pa.Array[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(longitudes, latitudes), shape (n,) each, of little-endian WKB; NaN for a null and for what is not a point."""
     longitude, latitude = np.full((2, len(column)), np.nan)
     _, offset_buffer, data_buffer = column.buffers()

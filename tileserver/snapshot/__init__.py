@@ -1,6 +1,7 @@
 """The read model: the ordered, columnar, read-only copy of one layer at one revision. Every answer is made from it.
 
-`build.py` writes it, `columns.py` knows its files, `select.py` finds rows, `cells.py` groups them, `tile.py` draws them.
+`build.py` writes it, `order.py` tells in which order, `columns.py` knows its files, `select.py` finds rows, `cells.py` groups
+them, `tile.py` draws them.
 """
 
 from __future__ import annotations
@@ -21,12 +22,22 @@ from tileserver.catalog import Catalog, Layer
 from tileserver.errors import NotFound, SnapshotError, Unavailable
 from tileserver.revisions import Current, Revisions
 from tileserver.snapshot import columns
-from tileserver.snapshot.cells import MOST_MEMBERS
-from tileserver.snapshot.columns import CategoryColumn, Column, Rows
+from tileserver.snapshot.columns import CategoryColumn, Column, Entry, IntegerColumn, Rows
+from tileserver.snapshot.detail import MOST_MEMBERS
 from tileserver.snapshot.mercator import degrees
+from tileserver.snapshot.morton import morton
+from tileserver.snapshot.order import Leaves
+from tileserver.snapshot.rendered import Rendered
 
-FORMAT = 1
+FORMAT = 2
 """Moves whenever the files, or what is drawn from them, change: then old snapshots are built anew."""
+
+
+KEY = ".key"
+"""The file, in a layer's folder, of the key that its revisions are hashed with where its rows are not published."""
+
+DRAFT = ".draft-"
+"""How the name of a folder begins in which a snapshot is still being written."""
 
 
 def definition(layer: Layer) -> str:
@@ -48,40 +59,106 @@ def definition(layer: Layer) -> str:
     return digest(orjson.dumps(parts))
 
 
-def digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
+def digest(content: bytes, key: bytes = b"") -> str:
+    return hashlib.blake2b(content, digest_size=8, key=key).hexdigest()
+
+
+def revision_of(layer: Layer, manifest: bytes, home: Path) -> str:
+    """The revision that a manifest is of. Of rows that nobody may see it is a hash with a secret, else whoever guesses the rows
+    could make sure of it.
+
+    Raises:
+        OSError: there is no secret in the layer's folder.
+    """
+    return digest(manifest) if layer.shows_rows else digest(manifest, (home / KEY).read_bytes())
 
 
 class Snapshot:
-    """One layer at one revision, over mapped files. Rows with a position come first, in Morton order.
+    """One layer at one revision, over mapped files. Rows with a position come first, in the order that `order.py` tells.
 
     Positions are in world units: uint32 over the whole Web Mercator square, x to the east, y to the south.
     """
 
     def __init__(self, layer: Layer, folder: Path) -> None:
-        """Raises SnapshotError if a file is missing or not of its size, or if another version of the server wrote it."""
+        """Raises SnapshotError if a file is missing or not the one that was written, or if another server version wrote it."""
         self.layer = layer
         self.revision = folder.name
+        manifest = folder / "manifest.json"
         try:
-            self.manifest: dict[str, Any] = orjson.loads((folder / "manifest.json").read_bytes())
+            self._manifest_file = manifest, _stamp(manifest)
+            content = manifest.read_bytes()
+            if not folder.name.startswith(DRAFT) and revision_of(layer, content, folder.parent) != folder.name:
+                raise SnapshotError(f"{manifest}: damaged: its checksum is not the name of its folder")
+            self.manifest: dict[str, Any] = orjson.loads(content)
         except (OSError, orjson.JSONDecodeError) as error:
-            raise SnapshotError(f"{folder / 'manifest.json'}: missing or damaged") from error
+            raise SnapshotError(f"{manifest}: missing or damaged") from error
         if self.manifest.get("format") != FORMAT:
             raise SnapshotError(f"{folder}: written by another version of the server")
         arrays = {name: columns.map_array(folder, entry) for name, entry in self.manifest["arrays"].items()}
+        leaves = {name: columns.map_array(folder, entry) for name, entry in self.manifest["leaves"].items()}
         self.rows: int = self.manifest["rows"]
         self.positioned: int = self.manifest["positioned"]
         self.x: NDArray[np.uint32] = arrays["x"]
         self.y: NDArray[np.uint32] = arrays["y"]
-        self.morton: NDArray[np.uint64] = arrays["morton"]
-        self.feature_ids: NDArray[np.uint64] = arrays["feature_ids"]
         self.west, self.north, self.east, self.south = (arrays.get(side, arrays[axis]) for side, axis in _BOX)
+        self.leaves = Leaves(leaves["codes"], leaves["levels"], leaves["bounds"].reshape(-1, self.manifest["groups"] + 2))
+        self.sums: Mapping[str, NDArray[Any]] = {
+            name: columns.map_array(folder, entry) for name, entry in self.manifest["sums"].items()
+        }
+        """Prefix sums of `.x`, `.y` and the measures, shape (positioned + 1,): those of numbers in whole ten-thousandths."""
         self.columns: Mapping[str, Column] = {
             name: columns.open_column(folder, entry) for name, entry in self.manifest["columns"].items()
         }
+        self.feature_ids: NDArray[np.uint64] = arrays["feature_ids"] if "feature_ids" in arrays else self._ids_themselves()
         self._geometry = columns.open_column(folder, self.manifest["geometry"]) if "geometry" in self.manifest else None
+        self.rendered = Rendered.open(folder, self.manifest["rendered"]) if "rendered" in self.manifest else None
         self.counts: dict[object, object] = {}
         """What `select.count` has counted here."""
+
+    def was_replaced(self) -> bool:
+        """Whether its files are no longer those in its place: it was damaged, and another one was built of the same rows."""
+        manifest, stamp = self._manifest_file
+        try:
+            return _stamp(manifest) != stamp
+        except OSError:
+            return False
+
+    def _ids_themselves(self) -> NDArray[np.uint64]:
+        column = self.columns[self.layer.id_name]
+        if not isinstance(column, IntegerColumn):
+            raise SnapshotError(f"{self.layer.id}: the snapshot has no ids of features")
+        return column.values.view(np.uint64)
+
+    def files(self) -> Iterator[Entry]:
+        """What the manifest says of each file."""
+        holders = [*self.manifest["columns"].values(), *([self.manifest["geometry"]] if "geometry" in self.manifest else [])]
+        yield from self.manifest["arrays"].values()
+        yield from self.manifest["leaves"].values()
+        yield from self.manifest["sums"].values()
+        yield from self.manifest.get("rendered", {}).values()
+        for holder in holders:
+            yield from holder["files"].values()
+
+    @property
+    def leading(self) -> str | None:
+        """The category that the rows of a leaf are ordered by."""
+        name: str | None = self.manifest["category"]
+        return name
+
+    @property
+    def by_time(self) -> bool:
+        """Whether the rows of each group of a leaf are in the order of their times."""
+        return self.layer.is_points and self.layer.time_field is not None
+
+    @property
+    def groups(self) -> int:
+        """How many of its values have a run of their own in each leaf: the codes below this."""
+        groups: int = self.manifest["groups"]
+        return groups
+
+    def codes(self, rows: Rows) -> NDArray[np.uint64]:
+        """The Morton codes of rows with a position, shape (k,)."""
+        return morton(self.x[rows], self.y[rows])
 
     def members_shown(self, zoom: int) -> int:
         """k(zoom): up to how many members a cell shows as they are, at a zoom of the layer."""
@@ -134,6 +211,11 @@ class Snapshot:
         """The longer side of each shape's box in world units, shape (positioned,)."""
         longer: NDArray[np.uint32] = np.maximum(self.east - self.west, self.south - self.north)
         return longer
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
 
 
 _BOX = (("west", "x"), ("north", "y"), ("east", "x"), ("south", "y"))
@@ -195,23 +277,38 @@ class Live:
             Unavailable: there is none, or it is damaged and the indexer has not yet built it anew.
         """
         current = current or self.current(layer)
-        snapshot = self._open.get(layer.id)
-        if snapshot is None or snapshot.revision != current.revision:
-            try:
-                snapshot = Snapshot(layer, self._revisions.folder / layer.id / current.revision)
-            except SnapshotError as error:
-                raise Unavailable(f"The layer {layer.id} is being prepared. Try again in a moment.") from error
-            self._open[layer.id] = snapshot
-            self._opened[current.revision] = None
+        try:
+            return self._mapped(layer, current.revision)
+        except SnapshotError as error:
+            raise Unavailable(f"The layer {layer.id} is being prepared. Try again in a moment.") from error
+
+    def kept(self, layer: Layer, revision: str) -> Snapshot | None:
+        """The snapshot of a revision that is live no more; None once it is gone, or if it was made for another layer file."""
+        # What `forget` deleted is gone at once, though this process may have its files mapped.
+        if not (self._revisions.folder / layer.id / revision / "manifest.json").exists():
+            return None
+        try:
+            snapshot = self._mapped(layer, revision)
+        except SnapshotError:
+            return None
+        return snapshot if snapshot.manifest["definition"] == self._definitions[layer.id] else None
+
+    def _mapped(self, layer: Layer, revision: str) -> Snapshot:
+        """Raises SnapshotError if it cannot be served."""
+        snapshot = self._open.get(revision)
+        if snapshot is None:
+            snapshot = self._open[revision] = Snapshot(layer, self._revisions.folder / layer.id / revision)
+            self._opened[revision] = None
         return snapshot
 
     def replaced(self) -> set[str]:
-        """The revisions that this process has opened and that are live no more; their snapshots are closed."""
+        """The revisions that this process has opened and that are live no more, or were built anew; their snapshots are closed."""
         currents = {id: current for id in self.catalog if (current := self._revisions.current(id))}
         live = {current.revision for current in currents.values()}
-        self._open = {id: snapshot for id, snapshot in self._open.items() if snapshot.revision in live}
+        anew = {revision for revision, snapshot in self._open.items() if snapshot.was_replaced()}
+        self._open = {revision: snapshot for revision, snapshot in self._open.items() if revision in live - anew}
         self._opened = dict.fromkeys(list(self._opened)[-MOST_OPENED:])
-        return self._opened.keys() - live
+        return (self._opened.keys() - live) | anew
 
     def complete_through(self, layer: Layer) -> int:
         """Up to which instant the layer's data are complete: its newest time, or the last publish less its lag, if earlier.

@@ -1,4 +1,7 @@
-"""Rows of a store → one snapshot: admit → order → write. Only batch processes build, never a web worker."""
+"""Rows of a store → one snapshot: admit → order → write → render. Only batch processes build, never a web worker.
+
+Memory is bounded: rows wait in a file, `spool.py`, and are ordered part of the city after part of the city.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,6 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import shapely
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -24,15 +26,14 @@ from tileserver import privacy, revisions
 from tileserver.catalog import GEOMETRY, Layer
 from tileserver.errors import SnapshotError
 from tileserver.forgotten import Forgotten
-from tileserver.snapshot import FORMAT, Snapshot, columns, definition, digest
-from tileserver.snapshot.cells import members_shown
-from tileserver.snapshot.mercator import quantize, quantize_sides
+from tileserver.snapshot import DRAFT, FORMAT, KEY, Snapshot, columns, definition, order, prerender, revision_of
+from tileserver.snapshot.columns import ArrayFile, ColumnFiles, Entry
+from tileserver.snapshot.detail import Fullness
 from tileserver.snapshot.morton import morton
+from tileserver.snapshot.spool import SIDES, Spool, X, Y
+from tileserver.times import NO_TIME
 
-KEY = ".key"
-"""The file, in a layer's folder, of the key that its revisions are hashed with where its rows are not published."""
-
-SNAPSHOT = re.compile(r"[0-9a-f]{16}|\.draft-.*")
+SNAPSHOT = re.compile(rf"[0-9a-f]{{16}}|{re.escape(DRAFT)}.*")
 """The names of the folders of snapshots, finished or not. Others beside them belong to the layer's ingests."""
 
 FEATURE_ID_LIMIT = 2**53
@@ -45,34 +46,40 @@ def build(layer: Layer, batches: Iterable[pa.RecordBatch], folder: Path, *, prog
     The same rows under the same definition give the same revision and the same bytes, in whatever order they come.
     """
     home = revisions.home(folder, layer.id)
-    rows = _admitted(layer, batches, home, progress=progress)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=home))
+    draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=home))
     try:
-        manifest = _write(layer, rows, draft) | {"definition": definition(layer), "format": FORMAT}
-        revision = _name(layer, manifest, home)
-        revisions.replace(draft / "manifest.json", orjson.dumps(manifest))
+        with Spool(layer, draft) as spool:
+            for batch in _admitted(layer, batches, home, progress=progress):
+                spool.append(batch)
+            manifest = _write(layer, spool, draft, progress=progress) | {"definition": definition(layer), "format": FORMAT}
+        shutil.rmtree(draft / "spool")
+        _put_manifest(manifest, draft)
+        if layer.is_points:
+            manifest["rendered"] = prerender.write(Snapshot(layer, draft), draft, progress=progress)
+            _put_manifest(manifest, draft)
+        revision = _name(layer, draft)
         draft.chmod(0o755)
-        if not is_whole(layer, home / revision):
+        if not is_sound(layer, home / revision):
             _put(draft, home / revision)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return revision
 
 
-def _name(layer: Layer, manifest: dict[str, Any], home: Path) -> str:
-    """The revision that a manifest stands for. Of rows that nobody may see it is a hash with a secret, else whoever guesses the
-    rows could make sure of it."""
-    content = orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS)
-    if layer.shows_rows:
-        return digest(content)
-    path = home / KEY
-    if not path.exists():
-        revisions.replace(path, secrets.token_bytes(32), mode=0o600)
-    return hashlib.blake2b(content, digest_size=8, key=path.read_bytes()).hexdigest()
+def _put_manifest(manifest: dict[str, Any], draft: Path) -> None:
+    revisions.replace(draft / "manifest.json", orjson.dumps(manifest))
+
+
+def _name(layer: Layer, draft: Path) -> str:
+    """The revision of a finished draft."""
+    home = draft.parent
+    if not layer.shows_rows and not (home / KEY).exists():
+        revisions.replace(home / KEY, secrets.token_bytes(32), mode=0o600)
+    return revision_of(layer, (draft / "manifest.json").read_bytes(), home)
 
 
 def is_whole(layer: Layer, folder: Path) -> bool:
-    """Whether a snapshot can be served: every file is there and of its size."""
+    """Whether a snapshot can be served: every file is there, and was written for it whole."""
     try:
         Snapshot(layer, folder)
     except SnapshotError:
@@ -80,9 +87,19 @@ def is_whole(layer: Layer, folder: Path) -> bool:
     return True
 
 
+def is_sound(layer: Layer, folder: Path) -> bool:
+    """As `is_whole`, and what is in the files is what was written; reads them all."""
+    try:
+        for entry in Snapshot(layer, folder).files():
+            columns.verify(folder, entry)
+    except SnapshotError:
+        return False
+    return True
+
+
 def _put(draft: Path, place: Path) -> None:
     """Move a finished snapshot to its place, where a damaged one may be in the way."""
-    with tempfile.TemporaryDirectory(prefix=".draft-", dir=place.parent) as aside:
+    with tempfile.TemporaryDirectory(prefix=DRAFT, dir=place.parent) as aside:
         if place.exists():
             place.replace(Path(aside) / place.name)
         draft.replace(place)
@@ -96,105 +113,201 @@ def sweep(folder: Path, layer: Layer, keep: set[str]) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _admitted(layer: Layer, batches: Iterable[pa.RecordBatch], home: Path, *, progress: bool) -> pa.Table:
+def _admitted(layer: Layer, batches: Iterable[pa.RecordBatch], home: Path, *, progress: bool) -> Iterator[pa.RecordBatch]:
     """The rows that privacy lets through. How many it holds back is not told: the revision, a hash of the files, would tell it."""
-    kept: list[pa.RecordBatch] = []
     forgotten = Forgotten.read(home)
-    with tqdm(desc=f"{layer.id}: snapshot", unit=" rows", unit_scale=True, disable=not progress) as bar:
+    with tqdm(desc=f"{layer.id}: reading", unit=" rows", unit_scale=True, disable=not progress) as bar:
         for batch in batches:
-            kept.append(forgotten.hold_back(layer, privacy.admit(layer, batch).batch))
+            yield forgotten.hold_back(layer, privacy.admit(layer, batch).batch)
             bar.update(batch.num_rows)
-    return pa.Table.from_batches(kept, layer.schema)
 
 
-@dataclass(frozen=True, slots=True)
-class Positions:
-    """Where rows are, in world units (uint32 over the whole Mercator square), shape (n,); zeros where there is none."""
-
-    known: NDArray[np.bool_]
-    x: NDArray[np.uint32]
-    y: NDArray[np.uint32]
-    box: dict[str, NDArray[np.uint32]]
-    """`west`, `north`, `east`, `south` of shapes; empty for points."""
-    extent: tuple[float, float, float, float] | None
-    """West, south, east, north in degrees."""
-
-
-def _positions(layer: Layer, geometries: NDArray[np.object_]) -> Positions:
-    known = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    west, south, east, north = shapely.bounds(geometries[known]).T.reshape(4, -1)
-    if layer.is_points:
-        x, y = quantize(west, south)
-        box = {}
-    else:
-        box = dict(
-            zip(("west", "north", "east", "south"), (*quantize_sides(west, north), *quantize_sides(east, south)), strict=True)
-        )
-        x, y = _anchors(layer, geometries[known], box)
-    spread = {name: _spread(known, values) for name, values in {"x": x, "y": y, **box}.items()}
-    extent = (float(west.min()), float(south.min()), float(east.max()), float(north.max())) if known.any() else None
-    return Positions(known, spread.pop("x"), spread.pop("y"), spread, extent)
-
-
-def _anchors(
-    layer: Layer, geometries: NDArray[np.object_], box: dict[str, NDArray[np.uint32]]
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """The point that stands for a shape: inside an area, so that a label fits there; the middle of its box for others."""
-    if layer.kind == "areas":
-        inside = shapely.point_on_surface(geometries)
-        return quantize(shapely.get_x(inside), shapely.get_y(inside))
-    middle_x = (box["west"].astype(np.uint64) + box["east"]) // 2
-    middle_y = (box["north"].astype(np.uint64) + box["south"]) // 2
-    return middle_x.astype(np.uint32), middle_y.astype(np.uint32)
-
-
-def _spread(known: NDArray[np.bool_], values: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    full = np.zeros(len(known), np.uint32)
-    full[known] = values
-    return full
-
-
-def _write(layer: Layer, rows: pa.Table, folder: Path) -> dict[str, Any]:
+def _write(layer: Layer, spool: Spool, draft: Path, *, progress: bool) -> dict[str, Any]:
     """Write every file of a snapshot but the manifest, and return what the manifest says of them."""
-    geometries = shapely.from_wkb(rows[GEOMETRY].to_numpy(zero_copy_only=False))
-    place = _positions(layer, geometries)
-    code = morton(place.x, place.y)
-    order = _order(rows[layer.id_name], place.known, code)
-    positioned = int(place.known.sum())
-    drawn = order[:positioned]
-    rows = rows.take(pa.array(order)).combine_chunks()
-
-    arrays: dict[str, NDArray[Any]] = {
-        "x": place.x[drawn],
-        "y": place.y[drawn],
-        "morton": code[drawn],
-        "feature_ids": feature_ids(rows[layer.id_name]),
-    }
-    arrays |= {name: values[drawn] for name, values in place.box.items()}
-    manifest: dict[str, Any] = {
+    category, groups = _grouping(layer, spool)
+    most = order.most_rows(spool.positioned)
+    fullness = Fullness(range(layer.tiles.minzoom, layer.tiles.maxzoom + 1), *spool.cells)
+    files = _Files(layer, spool, draft)
+    leaves = _LeafFiles(draft, groups)
+    with tqdm(total=spool.rows, desc=f"{layer.id}: ordering", unit=" rows", unit_scale=True, disable=not progress) as bar:
+        for part, placed in spool.parts(most):
+            if placed:
+                codes = morton(part[X].to_numpy(), part[Y].to_numpy())
+                by_code = np.argsort(codes, kind="stable")
+                fullness.add(codes[by_code])
+                square = leaves.append(codes[by_code], by_code, _groups(part, category, groups, spool), most)
+                rows = _order(layer, part, codes, square)
+            else:
+                rows = pc.sort_indices(part[layer.id_name]).to_numpy()
+            files.append(part.take(pa.array(rows)), placed)
+            bar.update(part.num_rows)
+    return {
         "layer": layer.id,
-        "rows": rows.num_rows,
-        "positioned": positioned,
-        "extent": place.extent and [round(degree, 7) for degree in place.extent],
-        "members_shown": members_shown(arrays["morton"], range(layer.tiles.minzoom, layer.tiles.maxzoom + 1)),
-        "arrays": {name: columns.write_array(folder, name, values) for name, values in arrays.items()},
-        "columns": {name: columns.write(folder, f"field.{name}", _one(rows[name]), layer.fields[name]) for name in layer.fields},
+        "rows": spool.rows,
+        "positioned": spool.positioned,
+        "extent": spool.extent and [round(degree, 7) for degree in spool.extent],
+        "members_shown": fullness.members_shown(),
+        "category": category,
+        "groups": groups,
+        "leaves": leaves.finish(),
+        **files.finish(),
     }
-    if layer.id_field is None:
-        manifest["columns"]["id"] = {
-            "kind": "integer",
-            "files": {"values": columns.write_array(folder, "field.id.values", _one(rows["id"]).to_numpy())},
+
+
+def _grouping(layer: Layer, spool: Spool) -> tuple[str | None, int]:
+    """The category that orders a leaf's rows, and how many of its values have a run of their own in each leaf.
+
+    The first of the layer file whose most frequent values cover half of the rows: it has the runs that a filter needs.
+    """
+    if layer.is_points:
+        for field in layer.categories:
+            counter = spool.categories[field.name]
+            covered = sum(count for _, count in counter.most_common(order.GROUPS))
+            if len(counter) > 1 and covered * 2 >= spool.rows:
+                return field.name, min(len(counter), order.GROUPS)
+    return None, 0
+
+
+def _groups(part: pa.Table, category: str | None, groups: int, spool: Spool) -> NDArray[np.int64]:
+    """The group of each row, shape (n,): the code of its category if that has one of its own, else the last."""
+    if category is None:
+        return np.zeros(part.num_rows, np.int64)
+    own = pa.array(list(_values(spool.categories[category]))[:groups], pa.string())
+    found: NDArray[np.int32] = pc.fill_null(pc.index_in(part[category], own), groups).to_numpy()
+    return found.astype(np.int64)
+
+
+def _values(counter: Counter[str]) -> dict[str, int]:
+    """A category's values with their counts, the most frequent first, equally frequent ones in the order of their text."""
+    return dict(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _order(layer: Layer, part: pa.Table, codes: NDArray[np.uint64], square: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows of a part as they are kept, shape (n,): by leaf and group, then by time, or by place without one, then by id.
+
+    Sorts are stable, the last key first; the one by leaf and group is a radix sort where 16 bits hold it.
+    """
+    rows: NDArray[np.int64] = pc.sort_indices(part[layer.id_name]).to_numpy().astype(np.int64)
+    if layer.is_points and layer.time_field:
+        instants = pc.fill_null(part[layer.time_field.name].cast(pa.int64()), NO_TIME).to_numpy()
+        rows = rows[np.argsort(instants[rows], kind="stable")]
+    else:
+        rows = rows[np.argsort(codes[rows], kind="stable")]
+    if len(square) and square.max() < 2**16:
+        square = square.astype(np.uint16)
+    return rows[np.argsort(square[rows], kind="stable")]
+
+
+class _LeafFiles:
+    """The leaves and the rows of their groups, part by part."""
+
+    def __init__(self, folder: Path, groups: int) -> None:
+        self._groups = groups + 1
+        self._rows = 0
+        self._codes = ArrayFile(folder, "leaves.codes", np.dtype(np.uint64))
+        self._levels = ArrayFile(folder, "leaves.levels", np.dtype(np.uint8))
+        self._bounds = ArrayFile(folder, "leaves.bounds", np.dtype(np.int64))
+
+    def append(
+        self, codes: NDArray[np.uint64], by_code: NDArray[np.int64], groups: NDArray[np.int64], most: int
+    ) -> NDArray[np.int64]:
+        """Find the leaves of a part.
+
+        Args:
+            codes: the Morton codes of its rows, ascending, shape (n,).
+            by_code: which row each of them is of, shape (n,).
+            groups: of each row, shape (n,).
+
+        Returns:
+            Of each row the number of its leaf and group, in their order, shape (n,).
+        """
+        lowest, levels, held = order.split(codes, np.arange(len(codes) + 1), most)
+        square = np.empty(len(codes), np.int64)
+        square[by_code] = np.repeat(np.arange(len(lowest)) * self._groups, held)
+        square += groups
+        counts = np.bincount(square, minlength=len(lowest) * self._groups)
+        ends = np.cumsum(counts).reshape(-1, self._groups) + self._rows
+        self._codes.append(lowest)
+        self._levels.append(levels)
+        self._bounds.append(np.concatenate([ends[:, :1] - counts.reshape(-1, self._groups)[:, :1], ends], axis=1).ravel())
+        self._rows += len(codes)
+        return square
+
+    def finish(self) -> dict[str, Entry]:
+        return {"codes": self._codes.finish(), "levels": self._levels.finish(), "bounds": self._bounds.finish()}
+
+
+class _Files:
+    """Every column of a snapshot, and the prefix sums of positions and measures: how much all rows before each one sum up to."""
+
+    def __init__(self, layer: Layer, spool: Spool, folder: Path) -> None:
+        self._layer = layer
+        axes = [X, Y] if layer.is_points else [X, Y, *SIDES]
+        self._axes = {name: ArrayFile(folder, name[1:], np.dtype(np.uint32)) for name in axes}
+        self._columns = {
+            name: ColumnFiles(folder, f"field.{name}", columns.kind(field), _values(spool.categories.get(name, Counter())))
+            for name, field in layer.fields.items()
         }
-    if not layer.is_points:
-        content = pc.fill_null(_one(rows[GEOMETRY]), b"").cast(pa.large_binary())
-        manifest["geometry"] = {"kind": "bytes", **columns.write_spans(folder, "geometry", content)}
-    return manifest
+        if layer.id_field is None:
+            self._columns["id"] = ColumnFiles(folder, "field.id", "integer")
+        self._geometry = None if layer.is_points else ColumnFiles(folder, "geometry", "bytes")
+        self._ids = None if spool.ids_are_natural else ArrayFile(folder, "feature_ids", np.dtype(np.uint64))
+        self._sums = {name: _Sums(folder, f"sums{name}", np.dtype(np.uint64)) for name in (X, Y) if layer.is_points}
+        for name, magnitude in spool.magnitudes.items():
+            unit = 1 if layer.fields[name].type == "integer" else order.FIXED_POINT
+            if magnitude * unit < 2.0**62:  # half of what int64 holds, since a magnitude is only nearly exact
+                self._sums[name] = _Sums(folder, f"sums.field.{name}", np.dtype(np.int64))
+
+    def append(self, rows: pa.Table, placed: bool) -> None:
+        """Take rows in their order; those without position come after all that have one."""
+        for name, column in self._columns.items():
+            column.append(_one(rows[name]))
+        if self._geometry:
+            self._geometry.append(_one(rows[GEOMETRY]))
+        if self._ids:
+            self._ids.append(feature_ids(rows[self._layer.id_name]))
+        if placed:
+            for name, axis in self._axes.items():
+                axis.append(rows[name].to_numpy())
+            for name, sums in self._sums.items():
+                sums.append(rows[name].to_numpy() if name in (X, Y) else fixed(rows[name]))
+
+    def finish(self) -> dict[str, Any]:
+        arrays = {name[1:]: axis.finish() for name, axis in self._axes.items()}
+        if self._ids:
+            arrays["feature_ids"] = self._ids.finish()
+        manifest: dict[str, Any] = {
+            "arrays": arrays,
+            "sums": {name: sums.finish() for name, sums in self._sums.items()},
+            "columns": {name: column.finish() for name, column in self._columns.items()},
+        }
+        if self._geometry:
+            manifest["geometry"] = self._geometry.finish()
+        return manifest
 
 
-def _order(ids: pa.ChunkedArray, known: NDArray[np.bool_], code: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Rows with a position first, in Morton order, equal places by id; then those without, by id. Shape (n,)."""
-    by_id: NDArray[np.int64] = pc.sort_indices(ids).to_numpy().astype(np.int64)
-    return by_id[np.lexsort((code[by_id], ~known[by_id]))]
+class _Sums:
+    """Prefix sums on their way into a file, shape (n + 1,): the first is 0, the last the sum of all."""
+
+    def __init__(self, folder: Path, name: str, dtype: np.dtype[Any]) -> None:
+        self._file = ArrayFile(folder, name, dtype)
+        self._total = np.zeros(1, dtype)
+        self._file.append(self._total)
+
+    def append(self, values: NDArray[Any]) -> None:
+        if len(values):
+            sums = np.cumsum(values, dtype=self._total.dtype) + self._total
+            self._file.append(sums)
+            self._total = sums[-1:]
+
+    def finish(self) -> Entry:
+        return self._file.finish()
+
+
+def fixed(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """The values of a measure as its sums take them, shape (n,): integers as they are, numbers in whole ten-thousandths."""
+    values: NDArray[Any] = pc.fill_null(column, 0).to_numpy()
+    return values.astype(np.int64) if pa.types.is_integer(column.type) else np.rint(values * order.FIXED_POINT).astype(np.int64)
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:
@@ -202,10 +315,6 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
 
 
 def feature_ids(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
-    """The MVT feature id of each row, shape (n,): an id that is a natural number as it is, any other one hashed to 53 bits."""
-    if pa.types.is_integer(ids.type):
-        numbers: NDArray[np.int64] = ids.to_numpy()
-        if not len(numbers) or (numbers.min() >= 0 and numbers.max() < FEATURE_ID_LIMIT):
-            return numbers.astype(np.uint64)
+    """The MVT feature id of each row, shape (n,): a hash of its id to 53 bits."""
     hashed = (hashlib.blake2b(str(id).encode(), digest_size=8).digest() for id in ids.to_pylist())
     return np.frombuffer(b"".join(hashed), "<u8") % FEATURE_ID_LIMIT

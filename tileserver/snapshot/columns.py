@@ -1,8 +1,10 @@
 """The column files of a snapshot: raw little-endian arrays, one file each, memory-mapped when read.
 
+A file ends with the checksum of what is before it, which the manifest knows too: a file of another snapshot is not taken for it.
+
 | kind | files | missing |
 |---|---|---|
-| category | `codes` int32, indices into the values in the manifest | -1 |
+| category | `codes` int8, int16 or int32, indices into the values in the manifest | -1 |
 | text | `offsets` int64 (n + 1,), `bytes` UTF-8 | an empty span |
 | integer, datetime | `values` int64 (microseconds since 1970 UTC for times) | -2^63 |
 | number | `values` float64 | NaN |
@@ -11,9 +13,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import mmap
+from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +32,19 @@ from tileserver.times import NO_TIME
 NO_CODE = -1
 NO_INTEGER = NO_TIME
 
+FOOTER = 16
+"""Bytes of the checksum at the end of each file."""
+
 Rows = NDArray[np.int64]
 """Row numbers of a snapshot, shape (k,)."""
+Codes = NDArray[np.int8] | NDArray[np.int16] | NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
 class CategoryColumn:
     values: pa.StringArray
     """Shape (v,), the most frequent first, equally frequent ones in the order of their text."""
-    codes: NDArray[np.int32]
+    codes: Codes
     """Shape (n,)."""
 
     def arrow(self, rows: Rows) -> pa.Array:
@@ -105,65 +112,107 @@ Entry = dict[str, Any]
 """What the manifest says of a column: its kind, its files with size and checksum, and what readers want to know at once."""
 
 
-def write(folder: Path, name: str, array: pa.Array, field: Field) -> Entry:
-    """Write one field's column, in the order of `array`, and say what was written."""
-    match (field.role, field.type):
-        case ("category", _):
-            return _write_category(folder, name, array)
-        case (_, "text"):
-            return {"kind": "text", **write_spans(folder, name, pc.fill_null(array, "").cast(pa.large_binary()))}
-        case (_, "datetime"):
-            values = pc.fill_null(array.cast(pa.int64()), NO_TIME).to_numpy(zero_copy_only=False)
-            return {
-                "kind": "time",
-                **_range(array.cast(pa.int64())),
-                "files": {"values": write_array(folder, f"{name}.values", values)},
-            }
-        case (_, "integer"):
-            values = pc.fill_null(array, NO_INTEGER).to_numpy(zero_copy_only=False)
-            return {"kind": "integer", **_range(array), "files": {"values": write_array(folder, f"{name}.values", values)}}
-        case (_, "number"):
-            values = pc.fill_null(array, np.nan).to_numpy(zero_copy_only=False)
-            return {"kind": "number", **_range(array), "files": {"values": write_array(folder, f"{name}.values", values)}}
+class ArrayFile:
+    """One array on its way into a file, part by part."""
+
+    def __init__(self, folder: Path, name: str, dtype: np.dtype[Any]) -> None:
+        self._name, self._dtype = name, dtype.newbyteorder("<")
+        self._digest = blake2b(digest_size=FOOTER)
+        self._length = 0
+        self._out = (folder / name).open("wb")
+
+    def append(self, array: NDArray[Any]) -> None:
+        data = np.ascontiguousarray(array, self._dtype).data.cast("B") if array.size else b""
+        self._out.write(data)
+        self._digest.update(data)
+        self._length += len(array)
+
+    def finish(self) -> Entry:
+        with self._out:
+            self._out.write(self._digest.digest())
+        return {"file": self._name, "dtype": self._dtype.str, "length": self._length, "checksum": self._digest.hexdigest()}
+
+
+class ColumnFiles:
+    """One field's column on its way into its files, part by part.
+
+    Args:
+        values: of a category, the most frequent first, with their counts.
+    """
+
+    def __init__(self, folder: Path, name: str, kind: str, values: Mapping[str, int] | None = None) -> None:
+        self.kind = kind
+        self._values = values or {}
+        self._told = pa.array(self._values, pa.string())
+        self._range: list[int | float] = []
+        self._ends = 0
+        self._files = {part: ArrayFile(folder, f"{name}.{part}", dtype) for part, dtype in _dtypes(kind, len(self._values)).items()}
+        if "offsets" in self._files:
+            self._files["offsets"].append(np.zeros(1, np.int64))
+
+    def append(self, array: pa.Array) -> None:
+        match self.kind:
+            case "category":
+                codes = pc.fill_null(pc.index_in(array, self._told), NO_CODE)
+                self._files["codes"].append(codes.to_numpy(zero_copy_only=False))
+            case "text" | "bytes":
+                self._append_spans(pc.fill_null(array, b"" if self.kind == "bytes" else "").cast(pa.large_binary()))
+            case "boolean":
+                self._append_values(array.cast(pa.int8()), NO_CODE)
+            case "number":
+                self._widen(array)
+                self._append_values(array, np.nan)
+            case _:
+                self._widen(array.cast(pa.int64()))
+                self._append_values(array.cast(pa.int64()), NO_INTEGER)
+
+    def finish(self) -> Entry:
+        entry: Entry = {"kind": self.kind, "files": {part: file.finish() for part, file in self._files.items()}}
+        if self.kind == "category":
+            entry |= {"values": list(self._values), "counts": list(self._values.values())}
+        if self.kind in ("integer", "time", "number"):
+            entry |= {"min": min(self._range, default=None), "max": max(self._range, default=None)}
+        return entry
+
+    def _append_values(self, array: pa.Array, missing: float) -> None:
+        self._files["values"].append(pc.fill_null(array, missing).to_numpy(zero_copy_only=False))
+
+    def _append_spans(self, array: pa.LargeBinaryArray) -> None:
+        """The offsets of the spans' ends, and their bytes one after the other."""
+        if not len(array):
+            return
+        array = pa.concat_arrays([array])  # a slice becomes an array of its own, whose offsets begin at 0
+        _, offsets, data = array.buffers()
+        ends = np.frombuffer(offsets, np.int64, len(array) + 1)[1:]
+        self._files["offsets"].append(ends + self._ends)
+        if data is not None:
+            self._files["bytes"].append(np.frombuffer(data, np.uint8)[: ends[-1]])
+        self._ends += int(ends[-1])
+
+    def _widen(self, array: pa.Array) -> None:
+        ends = pc.min_max(array)
+        self._range = [*self._range, *(end for end in (ends["min"].as_py(), ends["max"].as_py()) if end is not None)]
+
+
+def kind(field: Field) -> str:
+    """Which kind of column holds a field."""
+    if field.role == "category":
+        return "category"
+    return "time" if field.type == "datetime" else field.type
+
+
+def _dtypes(kind: str, values: int) -> dict[str, np.dtype[Any]]:
+    match kind:
+        case "category":
+            return {"codes": np.dtype(np.int8 if values <= 2**7 else np.int16 if values <= 2**15 else np.int32)}
+        case "text" | "bytes":
+            return {"offsets": np.dtype(np.int64), "bytes": np.dtype(np.uint8)}
+        case "number":
+            return {"values": np.dtype(np.float64)}
+        case "boolean":
+            return {"values": np.dtype(np.int8)}
         case _:
-            values = pc.fill_null(array.cast(pa.int8()), NO_CODE).to_numpy(zero_copy_only=False)
-            return {"kind": "boolean", "files": {"values": write_array(folder, f"{name}.values", values)}}
-
-
-def _write_category(folder: Path, name: str, array: pa.Array) -> Entry:
-    array = pc.if_else(pc.equal(array, ""), None, array)
-    counted = pc.value_counts(array.drop_null())
-    table = pa.table({"value": counted.field("values"), "count": counted.field("counts")})
-    table = table.sort_by([("count", "descending"), ("value", "ascending")])
-    codes = pc.fill_null(pc.index_in(array, table["value"].combine_chunks()), NO_CODE).to_numpy(zero_copy_only=False)
-    return {
-        "kind": "category",
-        "values": table["value"].to_pylist(),
-        "counts": table["count"].to_pylist(),
-        "files": {"codes": write_array(folder, f"{name}.codes", codes.astype(np.int32))},
-    }
-
-
-def write_spans(folder: Path, name: str, array: pa.LargeBinaryArray) -> Entry:
-    """Write texts or bytes of any length: the offsets of the spans, and the bytes one after the other."""
-    array = pa.concat_arrays([array])  # a slice becomes an array of its own, whose offsets begin at 0
-    _, offsets, data = array.buffers()
-    starts = np.frombuffer(offsets, np.int64, len(array) + 1) if len(array) else np.zeros(1, np.int64)
-    content = np.frombuffer(data, np.uint8)[: starts[-1]] if data is not None else np.zeros(0, np.uint8)
-    return {
-        "files": {
-            "offsets": write_array(folder, f"{name}.offsets", starts),
-            "bytes": write_array(folder, f"{name}.bytes", content),
-        }
-    }
-
-
-def write_array(folder: Path, file: str, array: NDArray[Any]) -> Entry:
-    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    with (folder / file).open("wb") as out:
-        array.tofile(out)
-    digest = hashlib.blake2b(array.data.cast("B") if array.size else b"", digest_size=16).hexdigest()
-    return {"file": file, "dtype": array.dtype.str, "length": len(array), "checksum": digest}
+            return {"values": np.dtype(np.int64)}
 
 
 def open_column(folder: Path, entry: Entry) -> Column:
@@ -173,9 +222,9 @@ def open_column(folder: Path, entry: Entry) -> Column:
         case "category":
             return CategoryColumn(pa.array(entry["values"], pa.string()), files["codes"])
         case "text":
-            return TextColumn(pa.LargeStringArray.from_buffers(*_spans(files)))
+            return TextColumn(_spans(pa.large_string(), folder, files))
         case "bytes":
-            return BytesColumn(pa.Array.from_buffers(pa.large_binary(), len(files["offsets"]) - 1, [None, *_buffers(files)]))
+            return BytesColumn(_spans(pa.large_binary(), folder, files))
         case "integer":
             return IntegerColumn(files["values"])
         case "time":
@@ -190,30 +239,36 @@ def map_array(folder: Path, entry: Entry) -> NDArray[Any]:
     """The array of one file, mapped read-only, shape (length,).
 
     Raises:
-        SnapshotError: the file is missing or not of the size that the manifest says.
+        SnapshotError: the file is missing, or not the one that the manifest says: of another size, or with another checksum.
     """
     path, dtype = folder / entry["file"], np.dtype(entry["dtype"])
+    size = entry["length"] * dtype.itemsize
     try:
         with path.open("rb") as file:
-            size = path.stat().st_size
-            if size != entry["length"] * dtype.itemsize:
-                raise SnapshotError(f"{path}: damaged: {size} bytes, not {entry['length'] * dtype.itemsize}")
-            if size == 0:
-                return np.zeros(0, dtype)
-            return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype)
-    except FileNotFoundError as error:
-        raise SnapshotError(f"{path}: missing") from error
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise SnapshotError(f"{path}: missing or empty") from error
+    if len(mapped) != size + FOOTER:
+        raise SnapshotError(f"{path}: damaged: {len(mapped)} bytes, not {size + FOOTER}")
+    if mapped[size:].hex() != entry["checksum"]:
+        raise SnapshotError(f"{path}: not the file of this snapshot: its checksum is another one")
+    return np.frombuffer(mapped, dtype, entry["length"])
 
 
-def _spans(files: dict[str, NDArray[Any]]) -> tuple[int, pa.Buffer, pa.Buffer]:
-    offsets, data = _buffers(files)
-    return len(files["offsets"]) - 1, offsets, data
+def verify(folder: Path, entry: Entry) -> None:
+    """Read one file whole.
+
+    Raises:
+        SnapshotError: its content is not what was written.
+    """
+    array = map_array(folder, entry)
+    if blake2b(array.data.cast("B") if array.size else b"", digest_size=FOOTER).hexdigest() != entry["checksum"]:
+        raise SnapshotError(f"{folder / entry['file']}: damaged: its checksum does not match")
 
 
-def _buffers(files: dict[str, NDArray[Any]]) -> tuple[pa.Buffer, pa.Buffer]:
-    return pa.py_buffer(files["offsets"]), pa.py_buffer(files["bytes"])
-
-
-def _range(array: pa.Array) -> Entry:
-    least_and_most = pc.min_max(array)
-    return {"min": least_and_most["min"].as_py(), "max": least_and_most["max"].as_py()}
+def _spans(kind: pa.DataType, folder: Path, files: dict[str, NDArray[Any]]) -> pa.Array:
+    buffers = [None, pa.py_buffer(files["offsets"]), pa.py_buffer(files["bytes"])]
+    try:
+        return pa.Array.from_buffers(kind, len(files["offsets"]) - 1, buffers)
+    except pa.ArrowInvalid as error:
+        raise SnapshotError(f"{folder}: damaged: the offsets of a column do not fit its bytes") from error

@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
 
@@ -16,9 +15,12 @@ from tileserver import mvt, times
 from tileserver.errors import BadRequest
 from tileserver.filters import Filter
 from tileserver.snapshot import Snapshot, cells, clip, select
+from tileserver.snapshot.cells import Cells, Groups
 from tileserver.snapshot.columns import CategoryColumn, Rows, TimeColumn
+from tileserver.snapshot.detail import GRID, cell_level
 from tileserver.snapshot.mercator import mercator
 from tileserver.snapshot.morton import morton, unmorton
+from tileserver.snapshot.order import WORLD_BITS
 
 RENDERER = 1
 """Part of every ETag: moves when the same snapshot is drawn to other bytes."""
@@ -29,8 +31,8 @@ BUFFER = 64
 """How far shapes are drawn beyond a tile, in tile units. Points are in one tile only."""
 
 MOST_BYTES = 500_000
-FIXED_POINT = 10_000
-"""Sums of numbers are taken in whole ten-thousandths, so that they do not depend on the order of rows."""
+LEAST_FEATURE = 15
+"""Bytes of the smallest feature: an id, one attribute, a type, a point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,22 @@ class Address:
     @property
     def span(self) -> int:
         """The side of a tile in world units."""
-        return 1 << (cells.WORLD_BITS - self.z)
+        return 1 << (WORLD_BITS - self.z)
+
+    @property
+    def left(self) -> int:
+        """Where it begins in the west, in world units."""
+        return self.x * self.span
+
+    @property
+    def top(self) -> int:
+        """Where it begins in the north, in world units."""
+        return self.y * self.span
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    grid: int = cells.GRID
+    grid: int = GRID
     aggregate: Literal["auto", "always", "never"] = "auto"
 
 
@@ -65,17 +77,6 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
-    """Rows that are drawn as one feature a cell: their numbers, cell after cell, and the cells' runs in them."""
-
-    rows: Rows
-    runs: cells.Runs
-
-    def __len__(self) -> int:
-        return len(self.runs.starts)
-
-
-@dataclass(frozen=True, slots=True)
 class Content:
     """What a tile shows of a layer: rows as they are, and groups; with the geometry of both, in this order."""
 
@@ -85,23 +86,31 @@ class Content:
     total: int
 
 
-NO_GROUPS = Groups(np.zeros(0, np.int64), cells.Runs(np.zeros(0, np.int64), np.zeros(0, np.int64)))
-
-
 def draw(snapshot: Snapshot, filter: Filter, address: Address, options: Options) -> Drawn:
     """The layer's part of a tile, at most 500 kB: attributes go before features.
 
     Raises:
         BadRequest: `aggregate=never` where that would pass the limit.
     """
+    if snapshot.rendered and filter.is_open and filter.properties is None and options == Options():
+        found = snapshot.rendered.get(address.z, address.x, address.y)
+        if found:
+            data, rows = found
+            return Drawn(data, rows, rows)
     make = _points if snapshot.layer.is_points else _shapes
     content = make(snapshot, filter, address, options)
+    if options.aggregate == "never" and len(content.geometry) * LEAST_FEATURE > MOST_BYTES:
+        raise _over_the_limit()  # before millions of rows are written
     written = _write(snapshot, filter, content) + _labels(snapshot, filter, address)
     if len(written) > MOST_BYTES:
         if options.aggregate == "never":
-            raise BadRequest("This tile would pass 500 kB with every row in it. Leave aggregate out, filter more, or zoom in.")
+            raise _over_the_limit()
         return _reduced(snapshot, filter, content, address)
     return Drawn(written, content.total, content.total)
+
+
+def _over_the_limit() -> BadRequest:
+    return BadRequest("This tile would pass 500 kB with every row in it. Leave aggregate out, filter more, or zoom in.")
 
 
 def _reduced(snapshot: Snapshot, filter: Filter, content: Content, address: Address) -> Drawn:
@@ -117,76 +126,102 @@ def _reduced(snapshot: Snapshot, filter: Filter, content: Content, address: Addr
     shown, keep = content.total, len(content.geometry)
     while len(data) > MOST_BYTES:
         keep = int(keep * 0.9 * MOST_BYTES / len(data))
-        members, groups = content.members[:keep], max(keep - len(content.members), 0)
-        runs = cells.Runs(content.groups.runs.starts[:groups], content.groups.runs.counts[:groups])
-        part = Content(members, Groups(content.groups.rows, runs), content.geometry.take(np.arange(keep)), content.total)
-        data, shown = _write(snapshot, bare, part) + labels, len(members) + int(runs.counts.sum())
+        members = content.members[:keep]
+        groups = content.groups.of(np.arange(len(content.groups)) < keep - len(members))
+        part = Content(members, groups, content.geometry.take(np.arange(keep)), content.total)
+        data, shown = _write(snapshot, bare, part) + labels, len(members) + int(groups.counts.sum())
     return Drawn(data, shown, content.total, "attributes" if shown == content.total else "features")
 
 
-def _as_they_are(snapshot: Snapshot, filter: Filter, options: Options) -> bool:
-    if options.aggregate == "auto":
-        return select.count(snapshot, filter).positioned <= snapshot.layer.tiles.budget
-    return options.aggregate == "never"
-
-
-def _decide(snapshot: Snapshot, rows: Rows, address: Address, options: Options) -> tuple[Rows, Groups]:
-    """Each cell for itself: the rows of cells that show them, and the other cells as groups."""
-    runs = cells.runs(cells.cells_at(snapshot.morton[rows], address.z, options.grid))
-    most = 1 if options.aggregate == "always" else snapshot.members_shown(address.z)
-    crowded = runs.counts > most
-    grouped = np.repeat(crowded, runs.counts)
-    counts = runs.counts[crowded]
-    return rows[~grouped], Groups(rows[grouped], cells.Runs(np.cumsum(counts) - counts, counts))
+def _most_members(snapshot: Snapshot, filter: Filter, address: Address, options: Options, found: Cells) -> int:
+    """Up to how many members a cell shows as they are."""
+    if options.aggregate == "always":
+        return 1
+    shown = snapshot.members_shown(address.z)
+    if options.aggregate == "auto" and (found.counts <= shown).all():
+        return shown  # then nothing is to be decided, and the rows outside of the tile need not be counted
+    budget = snapshot.layer.tiles.budget
+    within_budget = options.aggregate == "never" or (found.counts.sum() <= budget and not select.exceeds(snapshot, filter, budget))
+    return int(found.counts.sum()) if within_budget else shown
 
 
 def _points(snapshot: Snapshot, filter: Filter, address: Address, options: Options) -> Content:
-    rows = select.rows(snapshot, filter, *_tile_rows(snapshot, address))
-    members, groups = (rows, NO_GROUPS) if _as_they_are(snapshot, filter, options) else _decide(snapshot, rows, address, options)
-    if len(groups):
-        x = np.concatenate([snapshot.x[members], cells.means(snapshot.x[groups.rows], groups.runs)])
-        y = np.concatenate([snapshot.y[members], cells.means(snapshot.y[groups.rows], groups.runs)])
-    else:
-        x, y = snapshot.x[members], snapshot.y[members]
-    geometry = mvt.points(_tile_units(x, address.x, address), _tile_units(y, address.y, address))
-    return Content(members, groups, geometry, len(rows))
+    found = _cells(snapshot, select.within(snapshot, filter, *_codes(address)), address, options.grid)
+    members, groups = found.decide(snapshot, _most_members(snapshot, filter, address, options, found))
+    x = _tile_units(np.concatenate([snapshot.x[members].astype(np.int64), groups.means("x")]) - address.left, address)
+    y = _tile_units(np.concatenate([snapshot.y[members].astype(np.int64), groups.means("y")]) - address.top, address)
+    return Content(members, groups, mvt.points(x, y), int(found.counts.sum()))
+
+
+def _cells(snapshot: Snapshot, selection: select.Selection, address: Address, grid: int) -> Cells:
+    """Rows of a tile by its cells, which are numbered from west to east, row after row from the north."""
+    level = cell_level(address.z, grid)
+    cells_across = 1 << (level - address.z)
+    shift = np.uint32(WORLD_BITS - level)
+    first = address.left >> int(shift), address.top >> int(shift)
+
+    def number(x: NDArray[np.uint32], y: NDArray[np.uint32]) -> NDArray[np.int64]:
+        cell = (y >> shift).astype(np.int64)
+        cell -= first[1]
+        cell *= cells_across
+        cell += x >> shift
+        cell -= first[0]
+        return cell
+
+    whole = snapshot.leaves.levels[selection.runs.leaves] >= level
+    runs, rows = selection.runs, selection.rows
+    if not whole.all():
+        rows = np.concatenate([runs.of(~whole).rows(), rows])
+        rows.sort(kind="stable")
+        runs = runs.of(whole)
+    of_run = number(*unmorton(snapshot.leaves.codes[runs.leaves]))
+    return Cells.of(runs, of_run, rows, number(snapshot.x[rows], snapshot.y[rows]), cells_across**2)
 
 
 def _shapes(snapshot: Snapshot, filter: Filter, address: Address, options: Options) -> Content:
     """Shapes that are large enough to see are drawn as themselves in every tile they reach; small ones by their cells."""
     rows = select.rows(snapshot, filter, 0, snapshot.positioned)
     reach = address.span * BUFFER // EXTENT
-    if _as_they_are(snapshot, filter, options):
-        members, groups = rows, NO_GROUPS
+    cell = max(address.span // options.grid, 1)
+    large = snapshot.widest[rows] >= cell
+    # A small shape may reach in from a cell outside, whose decision needs all members of that cell.
+    near = _anchored(snapshot, rows, address, (reach // cell + 2) * cell)
+    within_budget = len(rows) <= snapshot.layer.tiles.budget and options.aggregate == "auto"
+    small = rows[near & ~large]
+    codes = snapshot.codes(small) >> np.uint64(2 * (WORLD_BITS - cell_level(address.z, options.grid)))
+    number = np.cumsum(np.r_[False, codes[1:] != codes[:-1]]) if len(codes) else np.zeros(0, np.int64)
+    nothing = np.zeros(0, np.int64)
+    found = Cells.of(cells.no_runs(), nothing, small, number, int(number[-1]) + 1 if len(number) else 0)
+    if within_budget or options.aggregate == "never":
+        most = len(rows)
     else:
-        cell = address.span // options.grid
-        large = snapshot.widest[rows] >= cell
-        # A small shape may reach in from a cell outside, whose decision needs all members of that cell.
-        near = _anchored(snapshot, rows, address, (reach // cell + 2) * cell)
-        small, groups = _decide(snapshot, rows[near & ~large], address, options)
-        members, groups = np.concatenate([rows[large], small]), _inside(snapshot, groups, address)
+        most = 1 if options.aggregate == "always" else snapshot.members_shown(address.z)
+    members, groups = found.decide(snapshot, most)
+    members, groups = np.concatenate([rows[large], members]), _own(snapshot, groups, address)
+    if most == len(rows):
+        members.sort()
     members = members[_reaching(snapshot, members, address, reach)]
     geometry, kept = _geometry(snapshot, members, address)
     members = members[kept]
-    corner = snapshot.morton[groups.rows[groups.runs.starts]]
+    corner = snapshot.codes(groups.first_rows())
     return Content(
         members,
         groups,
         mvt.concatenate([geometry, _squares(corner, address, options.grid)]),
-        len(members) + int(groups.runs.counts.sum()),
+        len(members) + int(groups.counts.sum()),
     )
 
 
 def _anchored(snapshot: Snapshot, rows: Rows, address: Address, margin: int) -> NDArray[np.bool_]:
     """Which rows have their anchor in the tile or within a margin around it, in world units; a mask (k,)."""
     x, y = snapshot.x[rows].astype(np.int64), snapshot.y[rows].astype(np.int64)
-    left, top = address.x * address.span, address.y * address.span
+    left, top = address.left, address.top
     return (x >= left - margin) & (x < left + address.span + margin) & (y >= top - margin) & (y < top + address.span + margin)
 
 
 def _reaching(snapshot: Snapshot, rows: Rows, address: Address, reach: int) -> NDArray[np.bool_]:
     """Which rows have a box that touches the tile with its buffer."""
-    left, top = address.x * address.span - reach, address.y * address.span - reach
+    left, top = address.left - reach, address.top - reach
     right, bottom = left + address.span + 2 * reach, top + address.span + 2 * reach
     return (
         (snapshot.east[rows].astype(np.int64) >= left)
@@ -196,13 +231,11 @@ def _reaching(snapshot: Snapshot, rows: Rows, address: Address, reach: int) -> N
     )
 
 
-def _inside(snapshot: Snapshot, groups: Groups, address: Address) -> Groups:
+def _own(snapshot: Snapshot, groups: Groups, address: Address) -> Groups:
     """The groups whose cells are the tile's own."""
     first, last = _codes(address)
-    code = snapshot.morton[groups.rows[groups.runs.starts]]
-    own = (code >= np.uint64(first)) & (code <= np.uint64(last))
-    counts = groups.runs.counts[own]
-    return Groups(groups.rows[np.repeat(own, groups.runs.counts)], cells.Runs(np.cumsum(counts) - counts, counts))
+    code = snapshot.codes(groups.first_rows())
+    return groups.of((code >= np.uint64(first)) & (code <= np.uint64(last)))
 
 
 def _geometry(snapshot: Snapshot, rows: Rows, address: Address) -> tuple[mvt.Geometry, NDArray[np.bool_]]:
@@ -213,11 +246,10 @@ def _geometry(snapshot: Snapshot, rows: Rows, address: Address) -> tuple[mvt.Geo
     shapes = shapely.from_wkb(snapshot.wkb(rows).to_numpy(zero_copy_only=False))
     shapes = shapely.transform(shapes, lambda degrees: np.stack(mercator(degrees[:, 0], degrees[:, 1]), axis=1))
     drawn, kept = clip.to_tile(shapes, address.z, address.x, address.y, buffer=BUFFER, extent=EXTENT)
-    left, top = address.x * address.span, address.y * address.span
+    left, top = address.left, address.top
     lost = ~kept & _anchored(snapshot, rows, address, 0)
     lost[lost] = shapely.intersects(shapes[lost], shapely.box(left, top, left + address.span, top + address.span))
-    x = _tile_units(snapshot.x[rows[lost]], address.x, address)
-    y = _tile_units(snapshot.y[rows[lost]], address.y, address)
+    x, y = _in_tile(snapshot, rows[lost], address)
     both = mvt.concatenate([drawn, mvt.squares(x, y, 1)])
     # Back into the order of rows, which is the order of drawing.
     order = np.argsort(np.concatenate([np.flatnonzero(kept), np.flatnonzero(lost)]), kind="stable")
@@ -227,9 +259,8 @@ def _geometry(snapshot: Snapshot, rows: Rows, address: Address) -> tuple[mvt.Geo
 def _squares(code: NDArray[np.uint64], address: Address, grid: int) -> mvt.Geometry:
     """The cells that hold these Morton codes, as squares of the tile."""
     side = EXTENT // grid
-    x, y = (
-        _tile_units(axis, tile, address) // side * side for axis, tile in zip(unmorton(code), (address.x, address.y), strict=True)
-    )
+    corners = zip(unmorton(code), (address.x, address.y), strict=True)
+    x, y = (_tile_units(axis.astype(np.int64) - tile * address.span, address) // side * side for axis, tile in corners)
     return mvt.squares(x, y, side)
 
 
@@ -237,30 +268,29 @@ def _labels(snapshot: Snapshot, filter: Filter, address: Address) -> bytes:
     """The MVT layer `{id}_labels` of areas: each one's attributes at a point inside it, in one tile only."""
     if snapshot.layer.kind != "areas":
         return b""
-    rows = select.rows(snapshot, filter, *_tile_rows(snapshot, address))
-    x, y = snapshot.x[rows], snapshot.y[rows]
-    geometry = mvt.points(_tile_units(x, address.x, address), _tile_units(y, address.y, address))
-    return _write(snapshot, filter, Content(rows, NO_GROUPS, geometry, len(rows)), "_labels")
-
-
-def _tile_rows(snapshot: Snapshot, address: Address) -> tuple[int, int]:
-    """The rows of a tile, [start, stop): one run, since they are in Morton order."""
-    first, last = (np.uint64(code) for code in _codes(address))
-    return int(np.searchsorted(snapshot.morton, first)), int(np.searchsorted(snapshot.morton, last, side="right"))
+    rows = select.within(snapshot, filter, *_codes(address)).all_rows()
+    no_groups = Groups.none(snapshot)
+    return _write(snapshot, filter, Content(rows, no_groups, mvt.points(*_in_tile(snapshot, rows, address)), len(rows)), "_labels")
 
 
 def _codes(address: Address) -> tuple[int, int]:
     """The first and the last Morton code of a tile."""
-    corner = np.array([address.x * address.span], np.uint32), np.array([address.y * address.span], np.uint32)
+    corner = np.array([address.left], np.uint32), np.array([address.top], np.uint32)
     first = int(morton(*corner)[0])
     return first, first + address.span**2 - 1
 
 
-def _tile_units(world: NDArray[np.uint32], tile: int, address: Address) -> NDArray[np.int64]:
-    """World units → units of the tile at column or row `tile`, floored."""
-    shift = cells.WORLD_BITS - address.z - EXTENT_BITS
-    units = world.astype(np.int64)
-    return (units >> shift if shift >= 0 else units << -shift) - (tile << EXTENT_BITS)
+def _in_tile(snapshot: Snapshot, rows: Rows, address: Address) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The positions of rows in units of the tile, floored, shape (k,) each."""
+    axes = ((snapshot.x, address.x), (snapshot.y, address.y))
+    x, y = (_tile_units(axis[rows].astype(np.int64) - tile * address.span, address) for axis, tile in axes)
+    return x, y
+
+
+def _tile_units(world: NDArray[np.int64], address: Address) -> NDArray[np.int64]:
+    """World units from the tile's corner on → units of the tile, floored."""
+    shift = WORLD_BITS - address.z - EXTENT_BITS
+    return world >> shift if shift >= 0 else world << -shift
 
 
 def _write(snapshot: Snapshot, filter: Filter, content: Content, suffix: str = "") -> bytes:
@@ -268,10 +298,11 @@ def _write(snapshot: Snapshot, filter: Filter, content: Content, suffix: str = "
     if not len(content.geometry):
         return b""
     layer = snapshot.layer
-    ids = np.concatenate([snapshot.feature_ids[content.members], _group_ids(snapshot, content.groups)])
+    # A group goes by its first member's id, since no other feature of the tile has it.
+    ids = np.concatenate([snapshot.feature_ids[content.members], snapshot.feature_ids[content.groups.first_rows()]])
     names = layer.fields if filter.properties is None else filter.properties
     columns = [_id_column(snapshot, content)]
-    columns += [_field_column(snapshot, name, content) for name in names if name != layer.id_name]
+    columns += [_field_column(snapshot, filter, name, content) for name in names if name != layer.id_name]
     if layer.id_name != "id" and layer.id_name in names:
         columns.append(replace(columns[0], name=layer.id_name))
     if len(content.groups):
@@ -279,21 +310,20 @@ def _write(snapshot: Snapshot, filter: Filter, content: Content, suffix: str = "
     return mvt.layer(layer.id + suffix, content.geometry, columns, ids)
 
 
-def _group_ids(snapshot: Snapshot, groups: Groups) -> NDArray[np.uint64]:
-    """A group goes by its first member's id, since no other feature of the tile has it."""
-    return snapshot.feature_ids[groups.rows[groups.runs.starts]]
-
-
 def _id_column(snapshot: Snapshot, content: Content) -> mvt.Column:
     return _column("id", snapshot.columns[snapshot.layer.id_name].arrow(content.members), content)
 
 
-def _field_column(snapshot: Snapshot, name: str, content: Content) -> mvt.Column:
+def _field_column(snapshot: Snapshot, filter: Filter, name: str, content: Content) -> mvt.Column:
     """A field's value of each row, and of each group the leading value if the field is a category."""
     column = snapshot.columns[name]
     if isinstance(column, CategoryColumn):
-        led = cells.leading(column.codes[content.groups.rows], content.groups.runs)
-        return mvt.Column(name, column.values, np.concatenate([column.codes[content.members], led]))
+        asked = dict(filter.categories).get(name, ())
+        if len(content.groups) and len(asked) == 1 and asked != ("",):  # then all rows have it
+            led = np.full(len(content.groups), column.values.index(asked[0]).as_py())
+        else:
+            led = content.groups.leading(name)
+        return mvt.Column(name, column.values, np.concatenate([column.codes[content.members], led]).astype(np.int32))
     values = column.arrow(content.members)
     if isinstance(column, TimeColumn):
         texts = times.to_texts(column.values[content.members], snapshot.layer.zone)
@@ -304,24 +334,12 @@ def _field_column(snapshot: Snapshot, name: str, content: Content) -> mvt.Column
 def _group_columns(snapshot: Snapshot, names: Iterable[str], content: Content) -> list[mvt.Column]:
     """`cluster`, `point_count`, and of each measure its sum."""
     groups = content.groups
-    found = [("cluster", pa.array(np.ones(len(groups), np.bool_))), ("point_count", pa.array(groups.runs.counts))]
+    found = [("cluster", pa.array(np.ones(len(groups), np.bool_))), ("point_count", pa.array(groups.counts))]
     measures = [field.name for field in snapshot.layer.measures if field.name in names]
-    found += [(f"sum_{name}", _sums(snapshot, name, groups)) for name in measures]
+    found += [(f"sum_{name}", groups.sums(name)) for name in measures]
     absent = np.full(len(content.members), -1, np.int32)
     columns = (mvt.Column.of(name, values) for name, values in found)
     return [replace(column, codes=np.concatenate([absent, column.codes])) for column in columns]
-
-
-def _sums(snapshot: Snapshot, name: str, groups: Groups) -> pa.Array:
-    """The sum of a measure over each group, shape (g,): exact for integers, in whole ten-thousandths for numbers."""
-    values = snapshot.columns[name].arrow(groups.rows)
-    whole = pc.fill_null(values, 0).to_numpy(zero_copy_only=False)
-    if np.abs(whole.astype(np.float64)).sum() * FIXED_POINT >= 2.0**63:  # beyond what int64 holds: as near as floats come
-        return pa.array(np.add.reduceat(whole.astype(np.float64), groups.runs.starts))
-    if pa.types.is_integer(values.type):
-        return pa.array(np.add.reduceat(whole, groups.runs.starts))
-    scaled = np.rint(whole * FIXED_POINT).astype(np.int64)
-    return pa.array(np.add.reduceat(scaled, groups.runs.starts) / FIXED_POINT)
 
 
 def _column(name: str, values: pa.Array, content: Content) -> mvt.Column:

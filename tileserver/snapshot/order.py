@@ -1,0 +1,91 @@
+"""The order of a snapshot's rows: leaf by leaf of a quadtree, in each by category, in each of these by time.
+
+A leaf is a square of the world that holds some thousandth of the rows at most: small where rows are dense, large where they
+are sparse. So the rows of one category and period are one run in each leaf, found by two binary searches, and what a run sums
+up to is told by prefix sums, without reading it. `docs/snapshot.md` tells how the category is chosen and what is done without.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+WORLD_BITS = 32
+"""Positions have 32 bits an axis over the whole world."""
+
+LEAVES = 4_096
+"""A leaf holds at most this part of the rows, so that there are some thousand leaves, whatever the number of rows."""
+SMALL_LEAF = 2_048
+"""Rows that a leaf may hold in any case: to read so few is no more work than to find runs among them."""
+DEEPEST = 26
+"""The level, 60 cm wide, at which a leaf is split no more, however many rows stand on one spot."""
+
+CELL_LEVEL = 16
+"""A build counts rows by squares of this level, 600 m wide, before it has them in order."""
+
+FIXED_POINT = 10_000
+"""Sums of numbers are taken in whole ten-thousandths, so that they do not depend on the order of rows."""
+
+GROUPS = 15
+"""Categories with a run of their own in each leaf, the most frequent ones; the others share one more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """The squares, in Morton order: each but an empty one is in it, and they do not overlap."""
+
+    codes: NDArray[np.uint64]
+    """The lowest Morton code of each square, shape (l,), ascending."""
+    levels: NDArray[np.uint8]
+    """Shape (l,): a square of level v is 2^(32 - v) world units wide."""
+    bounds: NDArray[np.int64]
+    """Shape (l, g + 1): the rows of group j of leaf i are [bounds[i, j], bounds[i, j + 1])."""
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def of(self, first: int, last: int) -> slice:
+        """The leaves that share codes with [first, last]: those inside, or the one around it."""
+        start = int(np.searchsorted(self.codes, np.uint64(first), side="right")) - 1
+        if start < 0 or int(self.codes[start]) + (1 << 2 * (WORLD_BITS - int(self.levels[start]))) <= first:
+            start += 1
+        return slice(start, int(np.searchsorted(self.codes, np.uint64(last), side="right")))
+
+
+def most_rows(rows: int) -> int:
+    """How many rows a leaf may hold in a snapshot of that many."""
+    return max(rows // LEAVES, SMALL_LEAF)
+
+
+def split(
+    codes: NDArray[np.uint64], before: NDArray[np.int64], most: int, deepest: int = DEEPEST
+) -> tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.int64]]:
+    """The leaves over sorted Morton codes: a square is quartered until it holds at most `most` rows or is of level `deepest`.
+
+    Args:
+        codes: shape (k,), ascending.
+        before: shape (k + 1,): how many rows come before each code, and at the end how many there are.
+
+    Returns:
+        The lowest code, the level, and the number of rows of each leaf that is not empty, in order, shape (l,) each.
+    """
+    square, start, stop = np.zeros(1, np.uint64), np.zeros(1, np.int64), np.array([len(codes)])
+    found: list[tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.int64]]] = []
+    for level in range(deepest + 1):
+        held = before[stop] - before[start]
+        full = (held > most) & (level < deepest)
+        done = ~full & (held > 0)
+        found.append((square[done], np.full(int(done.sum()), level, np.uint8), held[done]))
+        if not full.any():
+            break
+        quarter = np.uint64(1 << 2 * (WORLD_BITS - level - 1))
+        quarters = square[full, None] + np.arange(4, dtype=np.uint64) * quarter
+        inner = np.searchsorted(codes, quarters[:, 1:])
+        start = np.concatenate([start[full, None], inner], axis=1).ravel()
+        stop = np.concatenate([inner, stop[full, None]], axis=1).ravel()
+        square = quarters.ravel()
+    squares, levels, rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.argsort(squares)
+    return squares[order], levels[order], rows[order]
