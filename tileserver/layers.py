@@ -17,7 +17,7 @@ from tileserver.answers import json_answer, origin, refuse_parameters
 from tileserver.catalog import Field, Layer
 from tileserver.errors import Unavailable
 from tileserver.privacy import may_tell, told_values
-from tileserver.snapshot import Live, Snapshot, select
+from tileserver.snapshot import Live, Snapshot, areas, select
 from tileserver.snapshot.select import Count
 
 router = APIRouter()
@@ -68,12 +68,14 @@ async def one_layer(request: Request, id: str) -> Response:
 async def count(request: Request, id: str) -> Response:
     live: Live = request.app.state.live
     layer = live.layer(id)
-    filter = filters.parse([layer], request.query_params.multi_items(), live.complete_through)[layer.id]
+    filter = filters.parse([layer], request.query_params.multi_items(), live.complete_through, areas.of(live))[layer.id]
     snapshot = live.snapshot(layer)
     counted = await run_in_threadpool(select.count, snapshot, filter)
     body = {**_told(layer, counted), "revision": snapshot.revision}
     if filter.interval:
         body["datetime"] = filters.interval_text(layer, filter.interval)
+    if filter.area:
+        body["area"] = {"layer": filter.area.layer, "revision": filter.area.revision}
     return json_answer(request, body)
 
 

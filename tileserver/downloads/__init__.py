@@ -18,7 +18,7 @@ from tileserver.downloads import csv, gdal, geojson, parquet
 from tileserver.downloads.spool import Spool
 from tileserver.errors import NotFound
 from tileserver.filters import Filter
-from tileserver.snapshot import Live, Snapshot, features, select
+from tileserver.snapshot import Live, Snapshot, areas, features, select
 from tileserver.snapshot.columns import Rows
 
 router = APIRouter()
@@ -53,7 +53,7 @@ async def download(request: Request, name: str) -> Response:
         raise NotFound(f"There is no download of this kind. There are: {', '.join(FORMATS)}.")
     live: Live = request.app.state.live
     layer = live.published(id)
-    filter = filters.parse([layer], request.query_params.multi_items(), live.complete_through)[layer.id]
+    filter = filters.parse([layer], request.query_params.multi_items(), live.complete_through, areas.of(live))[layer.id]
     snapshot = live.snapshot(layer)
     # Files tell titles and descriptions too, which move no revision.
     tag = etag(VERSION, suffix, snapshot.revision, filter.text, layer.model_dump_json())

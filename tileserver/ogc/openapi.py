@@ -11,6 +11,7 @@ from typing import Any
 from tileserver import filters
 from tileserver.catalog import Field, Layer
 from tileserver.errors import PROBLEM_JSON
+from tileserver.filters import cql2
 from tileserver.snapshot import features
 
 OPENAPI = "application/vnd.oai.openapi+json;version=3.0"
@@ -80,5 +81,11 @@ _FILTERS: dict[str, tuple[str, Document]] = {
     ),
     "datetime": ("An instant, a date, or an interval with a slash, where .. leaves a side open", TEXT),
     "last": ("A period that ends where the layer is complete: 24h, 7d, 12w, 6m, 1y, ytd", TEXT),
+    "area": ("Where rows lie: the id of a layer of areas, a colon, and the id of one of its rows", TEXT),
+    "filter": (
+        "CQL2: comparisons of the layer's fields with values, S_INTERSECTS, S_WITHIN and T_ operators, with AND, OR, NOT",
+        TEXT,
+    ),
+    "filter-lang": ("How the filter is written", TEXT | {"enum": [*cql2.LANGUAGES], "default": "cql2-text"}),
     "properties": ("The fields to send", {"type": "array", "items": TEXT}),
 }

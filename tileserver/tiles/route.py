@@ -18,8 +18,8 @@ from tileserver.catalog.values import length
 from tileserver.errors import BadRequest
 from tileserver.filters import Filter
 from tileserver.revisions import Current
-from tileserver.snapshot import Live, Snapshot
-from tileserver.snapshot.cells import GRIDS
+from tileserver.snapshot import Live, Snapshot, areas
+from tileserver.snapshot.detail import GRIDS
 from tileserver.snapshot.tile import RENDERER, Address, Drawn, Options, draw
 from tileserver.tiles.address import drawn_at, layers_of, tile_of
 from tileserver.tiles.cache import Tile, TileCache
@@ -36,7 +36,7 @@ async def tilejson_of(request: Request, ids: str) -> Response:
     layers = layers_of(live, ids)
     items = request.query_params.multi_items()
     _options(items)
-    asked = filters.parse(layers, _conditions(items), live.complete_through)
+    asked = filters.parse(layers, _conditions(items), live.complete_through, areas.of(live))
     snapshots = [live.snapshot(layer) for layer in layers]
     return json_answer(request, tilejson(snapshots, items, asked, origin(request)))
 
@@ -53,7 +53,7 @@ async def answer(request: Request, ids: str, z: str, x: str, y: str, *, items: S
     layers = layers_of(live, ids)
     drawn = drawn_at(layers, address.z)
     options = _options(items)
-    asked = filters.parse(layers, _conditions(items), live.complete_through)
+    asked = filters.parse(layers, _conditions(items), live.complete_through, areas.of(live))
 
     encoding = encoding_for(request)
     currents = {layer.id: live.current(layer) for layer in layers}
@@ -121,6 +121,6 @@ def _kept_for(
 ) -> str:
     """At an address that names the live revision a year, or the shortest `max_age` of its layers; else until asked again."""
     named = dict(items).get("rev") == combined([current.revision for current in currents])
-    if not named or any(filter.relative for filter in asked):
+    if not named or any(filter.moves for filter in asked):
         return REVALIDATE
     return immutable(min([YEAR, *(length(layer.max_age).total_seconds() for layer in layers if layer.max_age)]))
