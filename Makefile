@@ -15,12 +15,22 @@ INSTALLED := .venv/.installed
 TOOLS := .venv/.tools
 CLIENTS := .venv/.clients
 VIEWER := viewer/node_modules/.vendored
+PEERS := build/peers
+
+MARTIN := 1.16.1
+RUST := 1.98
+PG_TILESERV := v1.0.11
+TEGOLA := v0.21.2
+TIPG := 1.6.1
 
 # The made-up city keeps to a store of its own, whatever the environment or .env names: it never mixes with a city's records.
 DEMO := data/demo
 DEMO_MADE := $(DEMO)/.events-$(DEMO_EVENTS)
 DEMO_SETTINGS := TILESERVER_STORE=$(DEMO) TILESERVER_WRITE_STORE= TILESERVER_SNAPSHOTS=snapshots/demo \
   TILESERVER_RASTERS=$(DEMO)/rasters TILESERVER_LAYERS=layers TILESERVER_STYLES=styles TILESERVER_PUBLIC_URL=
+
+# A process for each core, whole files to each, in the order in which tests/conftest.py has them.
+ON_ALL_CORES := --numprocesses=auto --maxprocesses=8 --max-worker-restart=0 --dist=loadfile --no-loadscope-reorder
 
 # $(call install_packages,names): through apt when root, a second time if the first fails; else says what to install, and stops.
 define install_packages
@@ -54,15 +64,18 @@ test: test-packages test-browser $(VIEWER) ## Checks formats, lint, types and im
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd viewer && npm test
-	$(BIN)/pytest
+	$(BIN)/pytest $(ON_ALL_CORES)
 
 .PHONY: test-clients
 test-clients: test-packages client-packages $(CLIENTS) $(VIEWER) ## Checks that QGIS, GDAL and MapLibre Native show the same maps; their pictures stay in build/clients.
 	$(BIN)/pytest tests/clients
 
 .PHONY: bench
-bench: bench-packages $(TOOLS) ## Measures the server beside its peers, in a few minutes; prints tables and writes bench.json.
-	@PYTHONPATH=tests $(BIN)/python -m benchmarks
+bench: bench-packages $(TOOLS) ## Measures the server beside its peers, in a quarter of an hour; prints tables and writes bench.json. ONLY names parts, ROWS (3000000) the rows.
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(ONLY) $(if $(ROWS),--rows $(ROWS))
+
+.PHONY: bench-peers
+bench-peers: $(PEERS)/bin/martin $(PEERS)/bin/pg_tileserv $(PEERS)/bin/tegola $(PEERS)/tipg/bin/uvicorn ## Installs the peers that bench measures beside, into build/peers: martin, pg_tileserv, tegola, tipg.
 
 .PHONY: format
 format: $(TOOLS) ## Formats the Python files and mends what the linter can mend.
@@ -156,6 +169,40 @@ bench-packages:
 	ls /usr/share/postgresql/*/extension/postgis.control >/dev/null 2>&1 || missing='postgresql postgresql-postgis'; \
 	command -v ogr2ogr >/dev/null || missing="$$missing gdal-bin"; \
 	if [ -n "$$missing" ]; then $(call install_packages,$${missing# }); fi
+
+# The peers, at these versions; what is there is left as it is. One that cannot be installed is named, and stops no other: `make bench`
+# says that it is missing.
+$(PEERS)/bin/martin:
+	@if ! command -v rustup >/dev/null; then echo "martin needs Rust $(RUST), which rustup brings: https://rustup.rs" >&2; exit 0; fi; \
+	echo "Installing martin $(MARTIN), in some twenty minutes"; \
+	rustup toolchain install $(RUST) --profile minimal && \
+	cargo +$(RUST) install martin --version $(MARTIN) --locked --no-default-features --features postgres --root $(PEERS) || \
+	echo "martin could not be installed; its messages are above." >&2
+
+# As a requirement of an empty module, which takes what is asked for without asking what else there is.
+# $(call install_go,name,module,version,package,flags)
+define install_go
+if ! command -v go >/dev/null; then echo "$(1) needs Go: https://go.dev/dl" >&2; exit 0; fi; \
+echo "Installing $(1) $(3)"; \
+folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; mkdir -p $(PEERS)/bin; bin=$$PWD/$(PEERS)/bin; \
+cd $$folder && go mod init peers 2>/dev/null && go mod edit -require=$(2)@$(3) && go build -mod=mod $(5) -o $$bin/$(1) $(4) || \
+echo "$(1) could not be installed; its messages are above." >&2
+endef
+
+$(PEERS)/bin/pg_tileserv:
+	@$(call install_go,pg_tileserv,github.com/CrunchyData/pg_tileserv,$(PG_TILESERV),github.com/CrunchyData/pg_tileserv,\
+	  -ldflags "-X main.programVersion=$(PG_TILESERV)")
+
+$(PEERS)/bin/tegola:
+	@$(call install_go,tegola,github.com/go-spatial/tegola,$(TEGOLA),github.com/go-spatial/tegola/cmd/tegola,\
+	  -tags "noAzblobCache noS3Cache noRedisCache noGpkgProvider noViewer" \
+	  -ldflags "-X github.com/go-spatial/tegola/internal/build.Version=$(TEGOLA)")
+
+$(PEERS)/tipg/bin/uvicorn: | $(BIN)/pip
+	@echo "Installing tipg $(TIPG)"; \
+	$(BIN)/python -m venv $(PEERS)/tipg && \
+	$(PEERS)/tipg/bin/pip --disable-pip-version-check --no-input --quiet --retries 10 install tipg==$(TIPG) 'uvicorn[standard]' || \
+	echo "tipg could not be installed; its messages are above." >&2
 
 # QGIS for Debian's own Python, and what MapLibre Native draws with where there is no screen.
 .PHONY: client-packages

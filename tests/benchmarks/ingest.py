@@ -17,6 +17,7 @@ import asyncpg
 
 from benchmarks import incidents
 from benchmarks.incidents import LAYER
+from benchmarks.tables import Aim, Measured
 from tileserver.ingest import ingest
 from tileserver.stores import open_store
 
@@ -68,7 +69,7 @@ def versions(address: str) -> dict[str, str]:
     return {**asyncio.run(ask()), "gdal": gdal.removeprefix("GDAL ").partition(",")[0]}
 
 
-def measure(address: str, rows: int = ROWS, rounds: int = ROUNDS) -> list[dict[str, Any]]:
+def measure(address: str, rows: int = ROWS, rounds: int = ROUNDS) -> Measured:
     """The median of `rounds` rounds in which each way has its turn, as rows a second, and as ratios to COPY and to ogr2ogr.
 
     COPY and ogr2ogr fill a table that is empty and has its primary key and its GiST index, and so does the first ingest; the
@@ -91,10 +92,13 @@ def measure(address: str, rows: int = ROWS, rounds: int = ROUNDS) -> list[dict[s
                 taken[way].append(turn())
     medians = {way: median(seconds) for way, seconds in taken.items()}
     copy, ogr2ogr = (medians[f"{way} into the indexed table"] for way in ("COPY", "ogr2ogr"))
-    return [
+    lines = [
         {"way": way, "seconds": taken, "rows/s": int(rows / taken), "× COPY": copy / taken, "× ogr2ogr": ogr2ogr / taken}
         for way, taken in medians.items()
     ]
+    own = medians["ingest into the indexed table"]
+    aims = [Aim("ingest to COPY, rows a second", copy / own, 0.6), Aim("ingest to ogr2ogr, rows a second", ogr2ogr / own, 3)]
+    return Measured({f"Ingest of {rows:,} rows into PostGIS": lines}, aims)
 
 
 class Ways:
