@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given
+from crowds import Crowd
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
@@ -19,7 +21,7 @@ from town import Town, report
 
 from tileserver.catalog import GEOMETRY
 from tileserver.filters import Filter
-from tileserver.raster.density import EQUATOR_KM, REACH, SIGMA, TILE, Points, density
+from tileserver.raster.density import EQUATOR_KM, LONE_ROWS, REACH, SIGMA, TABLE, TILE, Points, density
 from tileserver.revisions import Revisions
 from tileserver.snapshot import Live, Snapshot
 from tileserver.snapshot.mercator import geographic, mercator
@@ -56,24 +58,30 @@ def client(town: Town) -> Iterator[TestClient]:
         yield client
 
 
-def obvious(snapshot: Snapshot, z: int, left: int, top: int, side: int) -> Floats:
+def obvious(rows: Sequence[tuple[int, int]], z: int, left: int, top: int, side: int) -> Floats:
     """Rows per km² over any square of the map, in pixels of a zoom, shape (side, side): one row after the other."""
     steps = np.arange(-REACH, REACH + 1)
     weights = np.exp(-(steps**2) / (2 * SIGMA**2))
     weights /= weights.sum()
+    stamp = np.outer(weights, weights)
     world = TILE << z
     total = np.zeros((side + 2 * REACH, side + 2 * REACH))
-    for x, y in zip(*(axis[: snapshot.positioned].tolist() for axis in (snapshot.x, snapshot.y)), strict=True):
-        down = (y * world >> 32) - top
+    for (x, y), count in Counter((x * world >> 32, y * world >> 32) for x, y in rows).items():
+        down = y - top
         for turn in (-world, 0, world):
-            across = (x * world >> 32) + turn - left
+            across = x + turn - left
             if -REACH <= across < side + REACH and -REACH <= down < side + REACH:
                 here = np.s_[max(down, 0) : down + 2 * REACH + 1, max(across, 0) : across + 2 * REACH + 1]
-                total[here] += np.outer(weights[max(-down, 0) :], weights[max(-across, 0) :])[
-                    : total[here].shape[0], : total[here].shape[1]
-                ]
+                height, width = total[here].shape
+                skipped = max(-down, 0), max(-across, 0)
+                total[here] += count * stamp[skipped[0] :, skipped[1] :][:height, :width]
     inner = total[REACH : REACH + side, REACH : REACH + side]
     return inner / square_kilometers(z, top, side, TILE)
+
+
+def everything(snapshot: Snapshot) -> list[tuple[int, int]]:
+    """The positions of all rows, in world units."""
+    return list(zip(snapshot.x.tolist(), snapshot.y.tolist(), strict=True))
 
 
 def square_kilometers(z: int, top: int, rows: int, size: int) -> Floats:
@@ -93,9 +101,9 @@ def test_four_tiles_side_by_side_are_one_bigger_rendering(snapshot: Snapshot, z:
     x, y = tile_at(z)
     points = Points(snapshot, Filter())
     drawn = np.block([[density(points, z, x + across, y + down) for across in (0, 1)] for down in (0, 1)])
-    whole = obvious(snapshot, z, x * TILE, y * TILE, 2 * TILE)
+    whole = obvious(everything(snapshot), z, x * TILE, y * TILE, 2 * TILE)
     assert whole.max() > 0
-    assert drawn == pytest.approx(whole, rel=1e-9, abs=1e-9)
+    assert np.allclose(drawn, whole, rtol=1e-9, atol=1e-9)
     assert ((drawn == 0) == (whole == 0)).all()
 
 
@@ -104,10 +112,49 @@ def test_the_map_goes_on_beyond_the_antimeridian(snapshot: Snapshot) -> None:
     for z in (0, 3):
         _, y = tile_at(z, 0, 10)
         east, west = density(points, z, (1 << z) - 1, y), density(points, z, 0, y)
-        whole = obvious(snapshot, z, 0, y * TILE, TILE)
-        assert west == pytest.approx(whole, rel=1e-9, abs=1e-9)
+        whole = obvious(everything(snapshot), z, 0, y * TILE, TILE)
+        assert np.allclose(west, whole, rtol=1e-9, atol=1e-9)
         row = int(np.argmax(west[:, 0]))
         assert east[row, -1] == pytest.approx(west[row, 0], rel=0.02)
+
+
+@pytest.fixture(scope="module", params=["incidents", "trees"])
+def crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Crowd:
+    return Crowd(request.param, tmp_path_factory.mktemp("crowd"))
+
+
+@settings(max_examples=25)
+@given(data=st.data())
+def test_under_any_filter_each_matching_row_counts_whether_its_leaf_is_read_or_not(crowd: Crowd, data: st.DataObject) -> None:
+    filter, zoom = data.draw(crowd.filters), data.draw(st.integers(0, crowd.layer.tiles.maxzoom))
+    x, y = (axis >> (32 - zoom) for axis in data.draw(st.sampled_from([place for place in crowd.twin.places if place])))
+    matching = [place for number in crowd.twin.matching(filter) if (place := crowd.twin.places[number])]
+    drawn, expected = density(Points(crowd.snapshot, filter), zoom, x, y), obvious(matching, zoom, x * TILE, y * TILE, TILE)
+    assert np.allclose(drawn, expected, rtol=1e-9, atol=1e-9)
+    assert ((drawn == 0) == (expected == 0)).all()
+
+
+@settings(max_examples=15)
+@given(data=st.data(), table=st.sampled_from([0, TABLE]))
+def test_the_last_color_is_that_of_the_densest_blocks(crowd: Crowd, data: st.DataObject, table: int) -> None:
+    filter = data.draw(crowd.filters)
+    matching = [place for number in crowd.twin.matching(filter) if (place := crowd.twin.places[number])]
+    crowd.snapshot.counts.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tileserver.raster.density.TABLE", table)
+        tops = Points(crowd.snapshot, filter).tops()
+    for zoom, top in enumerate(tops):
+        blocks = Counter((x >> (29 - zoom), y >> (29 - zoom)) for x, y in matching)
+        ground = {y: ground_of_block(zoom, y) for _, y in blocks}
+        densities = [count / ground[y] for (_, y), count in blocks.items()]
+        lone = LONE_ROWS * REACH**2 / (2 * np.pi * SIGMA**2)
+        assert top == pytest.approx(max(np.quantile(densities, 0.998), lone / max(ground.values())) if blocks else 1.0)
+
+
+def ground_of_block(zoom: int, y: int) -> float:
+    """Square kilometers of a block, by the latitude of its middle."""
+    _, latitude = geographic(np.zeros(1), np.array([(y + 0.5) * 2 ** (29 - zoom)]))
+    return float((EQUATOR_KM / 2 ** (zoom + 3) * np.cos(np.radians(latitude[0]))) ** 2)
 
 
 def rows_in(values: Floats, z: int, y: int) -> float:

@@ -17,8 +17,11 @@ from town import Town, report
 
 from tileserver.catalog import GEOMETRY
 from tileserver.filters import Filter
+from tileserver.forget import forget
 from tileserver.ogc import cursor
-from tileserver.snapshot import Live
+from tileserver.ogc.cursor import Cursor
+from tileserver.snapshot import FORMAT, Live
+from tileserver.stores import open_store
 
 COUNTED = """
     title = "Counted"
@@ -150,7 +153,7 @@ def test_the_description_names_addresses_and_parameters_that_are_taken(client: T
     assert (api["openapi"], api["servers"]) == ("3.0.3", [{"url": "http://testserver/ogc"}])
     values = {
         "limit": "2", "bbox": "-93,34,-92,35", "datetime": "2023-11-20/..", "last": "7d", "properties": "kind", "kind": "FIRE",
-        "f": "json",
+        "f": "json", "area": "wards:1", "filter": "cost > 1", "filter-lang": "cql2-text",
     }  # fmt: skip
     named = {each["name"] for each in api["paths"]["/collections/reports/items"]["get"]["parameters"]}
     assert named == {*values, "cursor"}
@@ -245,8 +248,8 @@ def test_an_unchanged_page_is_304_and_each_encoding_has_its_own_tag(client: Test
 def pages(client: TestClient, query: dict[str, Any], layer: str = "reports") -> Iterator[dict[str, Any]]:
     page = client.get(f"/ogc/collections/{layer}/items", params=query).json()
     yield page
-    while following := [link["href"] for link in page["links"] if link["rel"] == "next"]:
-        page = client.get(following[0]).json()
+    while links := [link["href"] for link in page["links"] if link["rel"] == "next"]:
+        page = client.get(links[0]).json()
         yield page
 
 
@@ -274,48 +277,116 @@ def test_the_pages_of_a_filter_hold_each_matching_row_once(client: TestClient, q
     assert len(every) == max(-(-count // limit), 1)
 
 
-STREETS = [shapely.Point(-92.3, 34.7), shapely.Point(-92.25, 34.75), shapely.Point(10, 50), None]
+PLACES = [shapely.Point(-92.3, 34.7), shapely.Point(-92.25, 34.75), shapely.Point(10, 50), None]
 
 
 @given(
-    places=st.lists(st.sampled_from(STREETS), min_size=12, max_size=12),
-    later=st.lists(st.sampled_from([*STREETS, "gone"]), min_size=16, max_size=16),
+    places=st.lists(st.sampled_from(PLACES), min_size=12, max_size=12),
+    later=st.lists(st.sampled_from([*PLACES, "gone"]), min_size=16, max_size=16),
     limit=st.integers(1, 5),
     kind=st.sampled_from([None, "NOISE"]),
 )
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_rows_that_do_not_change_come_once_also_when_others_change_between_two_pages(
+def test_the_pages_go_on_in_the_revision_that_they_began_with(
     tmp_path_factory: pytest.TempPathFactory, places: list[Any], later: list[Any], limit: int, kind: str | None
 ) -> None:
     town = Town(tmp_path_factory.mktemp("moving"))
-    before = {number: report(number, **{GEOMETRY: place}) for number, place in enumerate(places)}
-    after = {number: report(number, **{GEOMETRY: place}) for number, place in enumerate(later) if not isinstance(place, str)}
-    town.publish("reports", [*before.values()])
+    before = [report(number, **{GEOMETRY: place}) for number, place in enumerate(places)]
+    after = [report(number, cost=1.0, **{GEOMETRY: place}) for number, place in enumerate(later) if not isinstance(place, str)]
+    query = {"limit": limit, "kind": kind} if kind else {"limit": limit}
+    town.publish("reports", before)
     with town.client() as client:
-        told: list[str] = []
-        for number, page in enumerate(pages(client, {"limit": limit, "kind": kind} if kind else {"limit": limit})):
-            told += [feature["id"] for feature in page["features"]]
-            if number == 0:
-                town.publish("reports", [*after.values()])
-    same = {number for number in before.keys() & after.keys() if before[number][GEOMETRY] is after[number][GEOMETRY]}
-    expected = {before[number]["number"] for number in same if kind in (None, before[number]["kind"])}
-    assert [id for id in told if id in expected] == list(dict.fromkeys(id for id in told if id in expected))
-    assert expected <= set(told)
+        every = []
+        for page in pages(client, query):
+            every.append(page)
+            if len(every) == 1:
+                town.publish("reports", after)
+        again = list(pages(client, query))
+    for told, rows in ((every, before), (again, after)):
+        costs = {row["number"]: row["cost"] for row in rows if kind in (None, row["kind"])}
+        features = [feature for page in told for feature in page["features"]]
+        assert {feature["id"]: feature["properties"]["cost"] for feature in features} == costs
+        assert len(features) == len(costs)
+        assert {page["numberMatched"] for page in told} == {len(costs)}
+        assert len({page["revision"] for page in told}) == 1
+    assert every[0]["revision"] != again[0]["revision"]
+
+
+CHANGED = "The data have changed since this page was made. Begin again without cursor."
+
+
+def test_pages_of_a_revision_that_is_gone_begin_again(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town").settle()
+    with town.client() as client:
+        first = client.get("/ogc/collections/reports/items?limit=100").json()
+        second = following(first)
+        town.publish("reports", [report(number, cost=1.0) for number in range(300)])
+        kept = client.get(second)
+        assert kept.status_code == 200
+        assert kept.json()["revision"] == first["revision"]
+        assert client.get(second, headers={"If-None-Match": kept.headers["etag"]}).status_code == 304
+        town.publish("reports", [report(number, cost=2.0) for number in range(300)])
+        for query in ({}, {"If-None-Match": kept.headers["etag"]}):
+            gone = client.get(second, headers=query)
+            assert (gone.status_code, gone.json()["detail"], gone.headers["cache-control"]) == (400, CHANGED, "no-store")
+        assert client.get("/ogc/collections/reports/items?limit=100").json()["features"][0]["properties"]["cost"] == 2
+
+
+def test_a_page_never_tells_a_record_that_was_forgotten_since(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town").settle()
+    with town.client() as client:
+        second = following(client.get("/ogc/collections/reports/items?limit=100").json())
+        [*_, last] = [feature["id"] for feature in client.get(second).json()["features"]]
+        layer = town.layers["reports"]
+        with open_store(town.settings.store) as store:
+            forget(layer, [last], store, town.settings)
+        answer = client.get(second)
+        assert (answer.status_code, answer.json()["detail"]) == (400, CHANGED)
+        told = [feature["id"] for page in pages(client, {"limit": 100}) for feature in page["features"]]
+        assert (len(told), last in told) == (300, False)
+
+
+def test_pages_stop_where_another_layer_file_holds_and_where_files_are_damaged(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town").settle()
+    first = "/ogc/collections/reports/items?limit=100"
+    with town.client() as client:
+        page = client.get(first).json()
+    snapshot = town.settings.snapshots / "reports" / page["revision"]
+    manifest = snapshot / "manifest.json"
+    whole = manifest.read_bytes()
+    for damage in (b"{", whole.replace(b'"format":%d' % FORMAT, b'"format":0')):
+        manifest.write_bytes(damage)
+        with town.client() as client:
+            assert {client.get(first).status_code, client.get(following(page)).status_code} == {503}
+    manifest.write_bytes(whole)
+    path = town.settings.layers / "reports.toml"
+    path.write_text(path.read_text().replace("note = {}", "") + '[privacy]\ninclude = { kind = ["FIRE"] }\n')
+    town.reloaded().publish("reports", [report(number) for number in range(300)])
+    assert snapshot.exists()
+    with town.client() as client:
+        assert client.get(following(page)).json()["detail"] == CHANGED
+        assert {feature["properties"]["kind"] for feature in client.get(first).json()["features"]} == {"FIRE"}
 
 
 @pytest.mark.parametrize("layer", ["reports", "odd", "schools", "wards"])
-def test_a_page_begins_right_after_any_row(town: Town, client: TestClient, layer: str) -> None:
-    live: Live = client.app.state.live  # type: ignore[attr-defined]  # starlette's TestClient names any ASGI application
-    snapshot = live.snapshot(live.layer(layer))
-    for row in range(snapshot.rows):
-        text = cursor.write(cursor.after(snapshot, row), snapshot.layer, Filter())
-        assert cursor.start(snapshot, cursor.read(text, snapshot.layer, Filter())) == row + 1
+def test_a_page_begins_with_any_row(client: TestClient, layer: str) -> None:
+    whole = client.get(f"/ogc/collections/{layer}/items", params={"limit": 1_000}).json()
+    single = list(pages(client, {"limit": 1 if len(whole["features"]) < 10 else 50}, layer))
+    assert [feature for page in single for feature in page["features"]] == whole["features"]
+    for feature in whole["features"][-3:]:
+        item = client.get(f"/ogc/collections/{layer}/items/{quote(str(feature['id']), safe='')}")
+        assert feature["id"] == ".." or {key: item.json()[key] for key in feature} == feature
+
+
+def following(page: dict[str, Any]) -> str:
+    """The link to the next page."""
+    link: str = next(link["href"] for link in page["links"] if link["rel"] == "next")
+    return link
 
 
 def begin(client: TestClient, query: str) -> str:
     page = client.get(f"/ogc/collections/reports/items?limit=2&{query}").json()
-    following: str = next(link["href"] for link in page["links"] if link["rel"] == "next")
-    return following.rpartition("cursor=")[2]
+    return following(page).rpartition("cursor=")[2]
 
 
 @given(data=st.data())
@@ -327,6 +398,19 @@ def test_a_forged_or_altered_cursor_is_refused(client: TestClient, data: st.Data
     changed = data.draw(st.sampled_from([good[:place] + letter + good[place + 1 :], good[:place], good + letter]))
     answer = client.get("/ogc/collections/reports/items", params={"kind": "FIRE", "cursor": changed})
     assert answer.status_code == (200 if changed == good else 400)
+
+
+@given(revision=st.binary(min_size=8, max_size=8), row=st.sampled_from([0, 300, 301, 2**31, 2**63, 2**64 - 1]))
+def test_a_cursor_with_a_checksum_of_ones_own_finds_nothing_that_is_not_public(
+    client: TestClient, revision: bytes, row: int
+) -> None:
+    live: Live = client.app.state.live  # type: ignore[attr-defined]  # starlette's TestClient names any ASGI application
+    layer = live.layer("reports")
+    path, current = "/ogc/collections/reports/items", live.current(layer).revision
+    made = cursor.write(Cursor(revision.hex(), row), layer, Filter())
+    assert client.get(path, params={"cursor": made}).json()["detail"] == CHANGED
+    own = client.get(path, params={"cursor": cursor.write(Cursor(current, row), layer, Filter()), "limit": 1})
+    assert own.status_code == (200 if row < 301 else 400)
 
 
 def test_a_cursor_is_for_the_filter_and_the_layer_that_it_was_made_for(client: TestClient) -> None:

@@ -172,8 +172,8 @@ def test_running_workers_let_go_of_the_record_within_seconds(tmp_path: Path) -> 
             assert place.run("forget", "R-3") == 0
             with urlopen(f"{origin}/downloads/reports.csv") as answer:
                 assert CANARY.encode() not in answer.read()
-            wait_until(lambda: not spooled[0].exists(), seconds=10)
-            wait_until(lambda: mapped(server.pid) == set() or mapped(server.pid) == {live(place)}, seconds=10)
+            wait_until(lambda: not spooled[0].exists())
+            wait_until(lambda: mapped(server.pid) == set() or mapped(server.pid) == {live(place)})
     finally:
         del os.environ["TMPDIR"]
 
@@ -277,7 +277,7 @@ def test_tiles_of_a_revision_that_was_replaced_leave_the_memory(tmp_path: Path) 
         client.get("/tiles/reports,schools/9/124/203.mvt")
         assert cache.entries == 3
         town.publish("reports", [report(1)])
-        wait_until(lambda: cache.entries == 1, seconds=10)
+        wait_until(lambda: cache.entries == 1)
         client.get("/tiles/reports/9/124/203.mvt")
         assert cache.entries == 2
 

@@ -43,7 +43,7 @@ class Revisions:
         self._seen: dict[str, tuple[tuple[int, int], Current | None]] = {}
 
     def current(self, id: str) -> Current | None:
-        """None as long as the layer has no snapshot."""
+        """None as long as the layer has no snapshot, or the file is damaged and the indexer has not yet written it anew."""
         try:
             status = current_file(self.folder, id).stat()
         except FileNotFoundError:
@@ -51,7 +51,9 @@ class Revisions:
         stamp = status.st_mtime_ns, status.st_ino
         seen = self._seen.get(id)
         if seen is None or seen[0] != stamp:
-            seen = self._seen[id] = stamp, read(self.folder, id)
+            seen = self._seen[id] = stamp, None
+            with suppress(SnapshotError):
+                seen = self._seen[id] = stamp, read(self.folder, id)
         return seen[1]
 
 
@@ -76,7 +78,7 @@ def read(folder: Path, id: str) -> Current | None:
     except FileNotFoundError:
         return None
     except (orjson.JSONDecodeError, TypeError) as error:
-        raise SnapshotError(f"{path}: damaged; delete this file and the snapshot is built anew") from error
+        raise SnapshotError(f"{path}: damaged") from error
 
 
 def move(folder: Path, id: str, current: Current) -> None:

@@ -9,25 +9,23 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import numpy as np
 import orjson
-import pyarrow as pa
-import pyarrow.compute as pc
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from tileserver import filters
 from tileserver.answers import REVALIDATE, encoding_for, etag, json_answer, not_modified, origin
+from tileserver.catalog import Layer
 from tileserver.errors import BadRequest, NotFound
 from tileserver.filters import Filter
 from tileserver.ogc import cursor
 from tileserver.ogc.cursor import Cursor
 from tileserver.ogc.landing import READ, link, refuse_all_but_json, refuse_other_format
 from tileserver.ogc.openapi import DEFAULT_LIMIT, MOST
-from tileserver.snapshot import Live, Snapshot, select
-from tileserver.snapshot.columns import IntegerColumn, TextColumn
+from tileserver.snapshot import Live, Snapshot, areas, select
 from tileserver.snapshot.features import MEDIA_TYPE, features
+from tileserver.snapshot.ids import rows_of
 
 router = APIRouter()
 
@@ -35,7 +33,6 @@ VERSION = "1"
 """Part of every ETag: moves when the same rows are told otherwise."""
 
 _HEIGHT = re.compile(r"-?[0-9]{1,6}(\.[0-9]*)?")
-_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 Items = list[tuple[str, str]]
 
@@ -43,7 +40,7 @@ Items = list[tuple[str, str]]
 @dataclass(frozen=True, slots=True)
 class Asked:
     filter: Filter
-    after: Cursor | None
+    begin: Cursor | None
     limit: int
 
 
@@ -54,9 +51,9 @@ async def items(request: Request, id: str) -> Response:
     given = request.query_params.multi_items()
     refuse_other_format(given)
     limit, begin = _limit(given), _single("cursor", given)
-    filter = filters.parse([layer], _conditions(given), live.complete_through)[layer.id]
+    filter = filters.parse([layer], _conditions(given), live.complete_through, areas.of(live))[layer.id]
     asked = Asked(filter, None if begin is None else cursor.read(begin, layer, filter), limit)
-    snapshot = live.snapshot(layer)
+    snapshot = _snapshot(live, layer, asked.begin)
     # Weak, since two answers with the same rows differ in when they were made.
     tag = "W/" + etag(VERSION, encoding_for(request), origin(request), snapshot.revision, filter.text, repr(given))
     if not_modified(request, tag):
@@ -73,10 +70,26 @@ async def item(request: Request, id: str, feature: str) -> Response:
     return await run_in_threadpool(_feature, request, snapshot, feature)
 
 
+def _snapshot(live: Live, layer: Layer, begin: Cursor | None) -> Snapshot:
+    """The live snapshot, or that which a page goes on in.
+
+    Raises:
+        BadRequest: it is gone.
+        Unavailable: the live one is being prepared.
+    """
+    current = live.current(layer)
+    if begin is None or begin.revision == current.revision:
+        return live.snapshot(layer, current)
+    snapshot = live.kept(layer, begin.revision)
+    if snapshot is None:
+        raise BadRequest("The data have changed since this page was made. Begin again without cursor.")
+    return snapshot
+
+
 def _page(request: Request, snapshot: Snapshot, asked: Asked, tag: str) -> Response:
     """On a thread: one page, with a link to the next if there is one."""
     layer, filter, limit, home = snapshot.layer, asked.filter, asked.limit, origin(request)
-    start = cursor.start(snapshot, asked.after) if asked.after else 0
+    start = cursor.start(snapshot, asked.begin) if asked.begin else 0
     rows = select.first(snapshot, filter, start, limit + 1)
     path = f"/collections/{layer.id}/items"
     given = request.query_params.multi_items()
@@ -85,9 +98,9 @@ def _page(request: Request, snapshot: Snapshot, asked: Asked, tag: str) -> Respo
         link(home, f"/collections/{layer.id}", "collection", layer.title),
     ]
     if len(rows) > limit:
-        rows = rows[:limit]
-        begin = cursor.write(cursor.after(snapshot, int(rows[-1])), layer, filter)
+        begin = cursor.write(Cursor(snapshot.revision, int(rows[limit])), layer, filter)
         query = [*_absolute(given, snapshot, filter), ("cursor", begin)]
+        rows = rows[:limit]
         links.append(link(home, _with_query(path, query), "next", "The next page", MEDIA_TYPE))
     body = {
         "type": "FeatureCollection",
@@ -95,6 +108,7 @@ def _page(request: Request, snapshot: Snapshot, asked: Asked, tag: str) -> Respo
         "timeStamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "numberMatched": select.count(snapshot, filter).count,
         "numberReturned": len(rows),
+        "revision": snapshot.revision,
         "features": orjson.Fragment(b"[" + b",".join(features(snapshot, filter, rows)) + b"]"),
     }
     return json_answer(request, body, MEDIA_TYPE, tag=tag)
@@ -103,7 +117,7 @@ def _page(request: Request, snapshot: Snapshot, asked: Asked, tag: str) -> Respo
 def _feature(request: Request, snapshot: Snapshot, id: str) -> Response:
     """On a thread, since ids are looked for one after the other."""
     layer, home = snapshot.layer, origin(request)
-    rows = _rows_of(snapshot, id)
+    rows = rows_of(snapshot, id)
     if not len(rows):
         raise NotFound("There is no such item in this layer.")
     body: dict[str, Any] = orjson.loads(next(features(snapshot, Filter(), rows)))
@@ -112,17 +126,6 @@ def _feature(request: Request, snapshot: Snapshot, id: str) -> Response:
         link(home, f"/collections/{layer.id}", "collection", layer.title),
     ]
     return json_answer(request, body, MEDIA_TYPE)
-
-
-def _rows_of(snapshot: Snapshot, id: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The row of an id, shape (1,), or none."""
-    column = snapshot.columns[snapshot.layer.id_name]
-    found = -1
-    if isinstance(column, TextColumn) and id:
-        found = pc.index(column.array, pa.scalar(id, pa.large_string())).as_py()
-    elif isinstance(column, IntegerColumn) and _INTEGER.fullmatch(id) and -(2**63) < int(id) < 2**63:
-        return np.flatnonzero(column.values == int(id))
-    return np.array([found] if found >= 0 else [], np.int64)
 
 
 def _limit(given: Items) -> int:

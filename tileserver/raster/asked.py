@@ -19,7 +19,7 @@ from tileserver.raster import geotiff, look
 from tileserver.raster.density import Points
 from tileserver.raster.geotiff import GeoTiff
 from tileserver.raster.look import Look, Range
-from tileserver.snapshot import Live
+from tileserver.snapshot import Live, areas
 
 RENDERER = 1
 """Part of every ETag: moves when the same numbers are drawn to other bytes."""
@@ -56,7 +56,7 @@ class Asked:
     @property
     def kept_for(self) -> str:
         """At an address that names the live revision a year, or the layer's `max_age`; else until asked again."""
-        if self.rev != self.revision or (isinstance(self.source, Points) and self.source.filter.relative):
+        if self.rev != self.revision or (isinstance(self.source, Points) and self.source.filter.moves):
             return REVALIDATE
         return immutable(min(YEAR, length(self.layer.max_age).total_seconds()) if self.layer.max_age else YEAR)
 
@@ -132,7 +132,7 @@ def _of_points(live: Live, items: Items, id: str) -> Asked:
     look = _look(own, OF_DENSITIES)
     if len(look.ranges) > 1 or any(low < 0 for low, _ in look.ranges):
         raise BadRequest("rescale takes one range of densities here, from 0 on.")
-    filter = filters.parse([layer], conditions, live.complete_through)[layer.id]
+    filter = filters.parse([layer], conditions, live.complete_through, areas.of(live))[layer.id]
     current = live.current(layer)
     return Asked(Points(live.snapshot(layer, current), filter), look, current.revision, _rev(items))
 

@@ -22,9 +22,10 @@ from rio_tiler.models import BandStatistics, ImageData, Info, PointData
 from tileserver.errors import NotFound
 from tileserver.filters import Filter
 from tileserver.snapshot import Snapshot, select
-from tileserver.snapshot.columns import Rows
 from tileserver.snapshot.mercator import WORLD
 from tileserver.snapshot.morton import morton, unmorton
+from tileserver.snapshot.order import WORLD_BITS
+from tileserver.snapshot.select import Box, Selection
 
 UNIT = "rows per km²"
 
@@ -37,11 +38,12 @@ REACH = TILE >> BLOCK_BITS
 
 TOP = 0.998
 """Of all blocks with rows, this part is less dense than what the last color shows."""
+TABLE = 2**22
+"""Blocks that rows are counted in with a table; of more, those with rows are found by sorting."""
 LONE_ROWS = 8
 """So many rows at one place are the least that has the last color."""
 
 EQUATOR_KM = 40_075.016_686
-WORLD_BITS = 32
 
 Floats = NDArray[np.float64]
 
@@ -149,34 +151,51 @@ def density(points: Points, z: int, x: int, y: int, size: int = TILE) -> Floats:
 
 def _counted(points: Points, z: int, x: int, y: int, size: int) -> Floats:
     """Matching rows in each pixel of a tile and its margin, shape (size + 2 * margin,) * 2."""
-    snapshot = points.snapshot
-    rows = _rows_around(points, z, x, y)
-    margin = REACH * size // TILE
-    shift = np.uint32(WORLD_BITS - z - size.bit_length() + 1)
-    world, full = size << z, size + 2 * margin
-    across = min(world, full)  # at zoom 0 the margins show the world once more
-    left = ((snapshot.x[rows] >> shift).astype(np.int64) - (x * size - margin)) % world
-    down = (snapshot.y[rows] >> shift).astype(np.int64) - (y * size - margin)
-    inside = (left < across) & (down >= 0) & (down < full)
-    counts = np.bincount(down[inside] * across + left[inside], minlength=full * across).reshape(full, across)
-    return counts[:, np.arange(full) % across].astype(np.float64)
+    margin, world = REACH * size // TILE, size << z
+    full = size + 2 * margin
+    left, top = x * size - margin, y * size - margin
+    right = left + min(full, world)  # at zoom 0 the margins show the world once more
+    north, south = max(top, 0), min(top + full, world)
+    counts = np.zeros((full, right - left))
+    for turn in (-world, 0, world):
+        west, east = max(left, turn), min(right, turn + world)
+        if west < east:
+            here = np.s_[north - top : south - top, west - left : east - left]
+            counts[here] = _pixels(points, z + size.bit_length() - 1, (west - turn, north), (east - turn, south))
+    return counts[:, np.arange(full) % (right - left)]
 
 
-def _rows_around(points: Points, z: int, x: int, y: int) -> Rows:
-    """The matching rows of a tile and of the blocks around it."""
-    side = 1 << (z + BLOCK_BITS)
-    steps = np.arange(-1, (1 << BLOCK_BITS) + 1)
-    across = np.unique(((x << BLOCK_BITS) + steps) % side)
-    down = (y << BLOCK_BITS) + steps
-    down = down[(down >= 0) & (down < side)]
-    blocks = np.sort(morton(*(axis.ravel().astype(np.uint32) for axis in np.meshgrid(across, down))))
-    shift = np.uint64(2 * (WORLD_BITS - z - BLOCK_BITS))
-    codes = points.snapshot.morton
-    starts = np.searchsorted(codes, blocks << shift)
-    stops = np.searchsorted(codes, blocks << shift | ((np.uint64(1) << shift) - np.uint64(1)), side="right")
-    apart = np.flatnonzero(starts[1:] != stops[:-1]) + 1  # where one run of rows ends and the next begins
-    runs = zip(starts[np.r_[0, apart]], stops[np.r_[apart - 1, len(stops) - 1]], strict=True)
-    return np.concatenate([select.rows(points.snapshot, points.filter, int(start), int(stop)) for start, stop in runs])
+def _pixels(points: Points, level: int, first: tuple[int, int], last: tuple[int, int]) -> Floats:
+    """Matching rows in each of the squares of a level, from the first in the north-west to before the last, shape (rows, columns).
+
+    Rows of a leaf that is no larger than such a square are counted by the lengths of their runs.
+    """
+    snapshot, shift = points.snapshot, WORLD_BITS - level
+    (west, north), (east, south) = first, last
+    found = select.inside(snapshot, points.filter, Box(west << shift, north << shift, (east << shift) - 1, (south << shift) - 1))
+    columns, size = east - west, (south - north) * (east - west)
+
+    def number(x: NDArray[np.uint32], y: NDArray[np.uint32]) -> NDArray[np.int64]:
+        pixel = (y >> shift).astype(np.int64)
+        pixel -= north
+        pixel *= columns
+        pixel += x >> shift
+        pixel -= west
+        return pixel
+
+    whole = snapshot.leaves.levels[found.runs.leaves] >= level
+    runs, others = found.runs.of(whole), Selection(found.runs.of(~whole), found.rows)
+    pixels = number(*unmorton(snapshot.leaves.codes[runs.leaves]))
+    counts = np.zeros(size)
+    counts += np.bincount(pixels, weights=runs.stops - runs.starts, minlength=size)
+    counts += np.bincount(number(*_places(snapshot, others)), minlength=size)
+    return counts.reshape(-1, columns)
+
+
+def _places(snapshot: Snapshot, found: Selection) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """The positions of rows in world units, in any order, shape (k,) each."""
+    x, y = (np.concatenate([found.runs.take(axis), axis[found.rows]]) for axis in (snapshot.x, snapshot.y))
+    return x, y
 
 
 @lru_cache(maxsize=2)
@@ -194,15 +213,37 @@ def _kernel(size: int) -> Floats:
 
 def _tops(points: Points) -> tuple[float, ...]:
     """Density of the last color for each zoom, from the deepest on: rows a block, then blocks of four blocks."""
-    snapshot = points.snapshot
-    rows = select.rows(snapshot, points.filter, 0, snapshot.positioned)
-    level = points.maxzoom + BLOCK_BITS
-    blocks, counts = _runs(snapshot.morton[rows] >> np.uint64(2 * (WORLD_BITS - level)), np.ones(len(rows), np.int64))
+    x, y = _places(points.snapshot, select.within(points.snapshot, points.filter, 0, 4**WORLD_BITS - 1))
+    blocks, counts = _blocks(x, y, points.maxzoom + BLOCK_BITS)
     tops = []
     for zoom in range(points.maxzoom, points.minzoom - 1, -1):
         tops.append(_top(blocks, counts, zoom))
         blocks, counts = _runs(blocks >> np.uint64(2), counts)
     return tuple(reversed(tops))
+
+
+def _blocks(x: NDArray[np.uint32], y: NDArray[np.uint32], level: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The squares of a level that hold positions, as ascending Morton codes, and how many each holds, shape (b,) each."""
+    if not len(x):
+        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    shift = WORLD_BITS - level
+    column, row = x >> shift, y >> shift
+    left, top = column.min(), row.min()
+    column -= left
+    row -= top
+    columns, rows = int(column.max()) + 1, int(row.max()) + 1
+    places = row.astype(np.int64)
+    places *= columns
+    places += column
+    if columns * rows <= TABLE:
+        table = np.bincount(places)
+        filled = np.flatnonzero(table)
+        counts = table[filled]
+    else:
+        filled, counts = np.unique(places, return_counts=True)
+    codes = morton((filled % columns).astype(np.uint32) + left, (filled // columns).astype(np.uint32) + top)
+    order = np.argsort(codes)
+    return codes[order], counts[order]
 
 
 def _runs(codes: NDArray[np.uint64], counts: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
