@@ -12,8 +12,10 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
@@ -30,6 +32,7 @@ from tileserver.snapshot import DRAFT, FORMAT, KEY, Snapshot, columns, definitio
 from tileserver.snapshot.columns import ArrayFile, ColumnFiles, Entry
 from tileserver.snapshot.detail import Fullness
 from tileserver.snapshot.morton import morton
+from tileserver.snapshot.order import Squares
 from tileserver.snapshot.spool import SIDES, Spool, X, Y
 from tileserver.times import NO_TIME
 
@@ -117,9 +120,22 @@ def _admitted(layer: Layer, batches: Iterable[pa.RecordBatch], home: Path, *, pr
     """The rows that privacy lets through. How many it holds back is not told: the revision, a hash of the files, would tell it."""
     forgotten = Forgotten.read(home)
     with tqdm(desc=f"{layer.id}: reading", unit=" rows", unit_scale=True, disable=not progress) as bar:
-        for batch in batches:
+        for batch in _ahead(batches):
             yield forgotten.hold_back(layer, privacy.admit(layer, batch).batch)
             bar.update(batch.num_rows)
+
+
+T = TypeVar("T")
+
+
+def _ahead(items: Iterable[T]) -> Iterator[T]:
+    """The same items, each made on a thread while the one before it is worked on: a database and we have a core each."""
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as maker:
+        coming = maker.submit(next, iterator, None)
+        while (item := coming.result()) is not None:
+            coming = maker.submit(next, iterator, None)
+            yield item
 
 
 def _write(layer: Layer, spool: Spool, draft: Path, *, progress: bool) -> dict[str, Any]:
@@ -128,19 +144,16 @@ def _write(layer: Layer, spool: Spool, draft: Path, *, progress: bool) -> dict[s
     most = order.most_rows(spool.positioned)
     fullness = Fullness(range(layer.tiles.minzoom, layer.tiles.maxzoom + 1), *spool.cells)
     files = _Files(layer, spool, draft)
-    leaves = _LeafFiles(draft, groups)
+    leaves = _LeafFiles(draft, groups, most, spool.leaves(most)[:2])
     with tqdm(total=spool.rows, desc=f"{layer.id}: ordering", unit=" rows", unit_scale=True, disable=not progress) as bar:
-        for part, placed in spool.parts(most):
-            if placed:
-                codes = morton(part[X].to_numpy(), part[Y].to_numpy())
-                by_code = np.argsort(codes, kind="stable")
-                fullness.add(codes[by_code])
-                square = leaves.append(codes[by_code], by_code, _groups(part, category, groups, spool), most)
-                rows = _order(layer, part, codes, square)
-            else:
-                rows = pc.sort_indices(part[layer.id_name]).to_numpy()
-            files.append(part.take(pa.array(rows)), placed)
-            bar.update(part.num_rows)
+        for part in _ahead(_sorted(layer, spool.parts(most))):
+            rows = part.rows
+            if part.placed:
+                fullness.add(part.codes)
+                square = leaves.append(part.codes, part.by_code, _groups(part.table, category, groups, spool))
+                rows = _grouped(rows, square)
+            files.append(part.table.take(pa.array(rows)), part.placed)
+            bar.update(len(rows))
     return {
         "layer": layer.id,
         "rows": spool.rows,
@@ -182,17 +195,41 @@ def _values(counter: Counter[str]) -> dict[str, int]:
     return dict(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _order(layer: Layer, part: pa.Table, codes: NDArray[np.uint64], square: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rows of a part as they are kept, shape (n,): by leaf and group, then by time, or by place without one, then by id.
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Rows of a part of the world, and the orders that they are in before leaves are known, shape (n,) each."""
 
-    Sorts are stable, the last key first; the one by leaf and group is a radix sort where 16 bits hold it.
+    table: pa.Table
+    placed: bool
+    """Whether they have positions; without there are no codes."""
+    codes: NDArray[np.uint64]
+    """Morton codes, ascending."""
+    by_code: NDArray[np.int64]
+    """Which row each code is of."""
+    rows: NDArray[np.int64]
+    """The rows in the order of a group of a leaf: by time, or by place without one, then by id."""
+
+
+def _sorted(layer: Layer, parts: Iterable[tuple[pa.Table, bool]]) -> Iterator[_Part]:
+    for table, placed in parts:
+        rows: NDArray[np.int64] = pc.sort_indices(table[layer.id_name]).to_numpy().astype(np.int64)
+        nothing = np.zeros(0, np.int64)
+        if not placed:
+            yield _Part(table, placed, nothing.view(np.uint64), nothing, rows)
+            continue
+        codes = morton(table[X].to_numpy(), table[Y].to_numpy())
+        by_code = np.argsort(codes, kind="stable")
+        keys = codes
+        if layer.is_points and layer.time_field:
+            keys = pc.fill_null(table[layer.time_field.name].cast(pa.int64()), NO_TIME).to_numpy()
+        yield _Part(table, placed, codes[by_code], by_code, rows[np.argsort(keys[rows], kind="stable")])
+
+
+def _grouped(rows: NDArray[np.int64], square: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows of a part as they are kept, shape (n,): by leaf and group, in each as they come.
+
+    A radix sort where 16 bits hold the numbers of leaves and groups.
     """
-    rows: NDArray[np.int64] = pc.sort_indices(part[layer.id_name]).to_numpy().astype(np.int64)
-    if layer.is_points and layer.time_field:
-        instants = pc.fill_null(part[layer.time_field.name].cast(pa.int64()), NO_TIME).to_numpy()
-        rows = rows[np.argsort(instants[rows], kind="stable")]
-    else:
-        rows = rows[np.argsort(codes[rows], kind="stable")]
     if len(square) and square.max() < 2**16:
         square = square.astype(np.uint16)
     return rows[np.argsort(square[rows], kind="stable")]
@@ -201,16 +238,16 @@ def _order(layer: Layer, part: pa.Table, codes: NDArray[np.uint64], square: NDAr
 class _LeafFiles:
     """The leaves and the rows of their groups, part by part."""
 
-    def __init__(self, folder: Path, groups: int) -> None:
-        self._groups = groups + 1
+    def __init__(self, folder: Path, groups: int, most: int, squares: Squares) -> None:
+        """`squares`: the leaves down to level 16. A part of the rows alone does not tell them, since it knows nothing of the rows
+        beside it."""
+        self._groups, self._most, self._squares = groups + 1, most, squares
         self._rows = 0
         self._codes = ArrayFile(folder, "leaves.codes", np.dtype(np.uint64))
         self._levels = ArrayFile(folder, "leaves.levels", np.dtype(np.uint8))
         self._bounds = ArrayFile(folder, "leaves.bounds", np.dtype(np.int64))
 
-    def append(
-        self, codes: NDArray[np.uint64], by_code: NDArray[np.int64], groups: NDArray[np.int64], most: int
-    ) -> NDArray[np.int64]:
+    def append(self, codes: NDArray[np.uint64], by_code: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
         """Find the leaves of a part.
 
         Args:
@@ -221,7 +258,7 @@ class _LeafFiles:
         Returns:
             Of each row the number of its leaf and group, in their order, shape (n,).
         """
-        lowest, levels, held = order.split(codes, np.arange(len(codes) + 1), most)
+        lowest, levels, held = order.split(codes, np.arange(len(codes) + 1), self._most, squares=self._squares)
         square = np.empty(len(codes), np.int64)
         square[by_code] = np.repeat(np.arange(len(lowest)) * self._groups, held)
         square += groups

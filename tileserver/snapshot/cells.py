@@ -171,6 +171,8 @@ class Groups:
 
     def leading(self, name: str) -> NDArray[np.int64]:
         """The most frequent code of a category in each group, shape (g,); of equally frequent ones the lowest; -1 without any."""
+        if not len(self):
+            return np.zeros(0, np.int64)
         category = self.snapshot.category(name)
         best, most = np.full(len(self), -1, np.int64), np.zeros(len(self), np.int64)
         runs, of_run, lowest = self.runs, self.of_run, 0

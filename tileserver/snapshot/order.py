@@ -17,7 +17,7 @@ WORLD_BITS = 32
 
 LEAVES = 4_096
 """A leaf holds at most this part of the rows, so that there are some thousand leaves, whatever the number of rows."""
-SMALL_LEAF = 2_048
+SMALL_LEAF = 4_096
 """Rows that a leaf may hold in any case: to read so few is no more work than to find runs among them."""
 DEEPEST = 26
 """The level, 60 cm wide, at which a leaf is split no more, however many rows stand on one spot."""
@@ -59,33 +59,35 @@ def most_rows(rows: int) -> int:
     return max(rows // LEAVES, SMALL_LEAF)
 
 
+Squares = tuple[NDArray[np.uint64], NDArray[np.uint8]]
+"""The lowest Morton codes and the levels of squares, shape (s,) each."""
+WORLD: Squares = np.zeros(1, np.uint64), np.zeros(1, np.uint8)
+
+
 def split(
-    codes: NDArray[np.uint64], before: NDArray[np.int64], most: int, deepest: int = DEEPEST
+    codes: NDArray[np.uint64], before: NDArray[np.int64], most: int, deepest: int = DEEPEST, squares: Squares = WORLD
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.int64]]:
     """The leaves over sorted Morton codes: a square is quartered until it holds at most `most` rows or is of level `deepest`.
 
     Args:
         codes: shape (k,), ascending.
         before: shape (k + 1,): how many rows come before each code, and at the end how many there are.
+        squares: to begin with; none of them overlap, and all codes are in one of them.
 
     Returns:
         The lowest code, the level, and the number of rows of each leaf that is not empty, in order, shape (l,) each.
     """
-    square, start, stop = np.zeros(1, np.uint64), np.zeros(1, np.int64), np.array([len(codes)])
-    found: list[tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.int64]]] = []
-    for level in range(deepest + 1):
-        held = before[stop] - before[start]
+    square, level = squares
+    found = [(square[:0], level[:0], np.zeros(0, np.int64))]
+    while len(square):
+        quarter = np.uint64(1) << (2 * (WORLD_BITS - 1 - level.astype(np.int64))).astype(np.uint64)
+        last = square + (quarter * np.uint64(4) - np.uint64(1))
+        held = before[np.searchsorted(codes, last, side="right")] - before[np.searchsorted(codes, square)]
         full = (held > most) & (level < deepest)
         done = ~full & (held > 0)
-        found.append((square[done], np.full(int(done.sum()), level, np.uint8), held[done]))
-        if not full.any():
-            break
-        quarter = np.uint64(1 << 2 * (WORLD_BITS - level - 1))
-        quarters = square[full, None] + np.arange(4, dtype=np.uint64) * quarter
-        inner = np.searchsorted(codes, quarters[:, 1:])
-        start = np.concatenate([start[full, None], inner], axis=1).ravel()
-        stop = np.concatenate([inner, stop[full, None]], axis=1).ravel()
-        square = quarters.ravel()
-    squares, levels, rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = np.argsort(squares)
-    return squares[order], levels[order], rows[order]
+        found.append((square[done], level[done], held[done]))
+        square = (square[full, None] + np.arange(4, dtype=np.uint64) * quarter[full, None]).ravel()
+        level = np.repeat(level[full] + np.uint8(1), 4)
+    lowest, levels, rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.argsort(lowest)
+    return lowest[order], levels[order], rows[order]

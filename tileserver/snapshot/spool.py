@@ -101,7 +101,8 @@ class Spool:
             counter.update(dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)))
         for name in self.magnitudes:
             values = pc.fill_null(batch.column(name), 0).to_numpy(zero_copy_only=False).astype(np.float64)
-            self.magnitudes[name] += float(np.abs(values).sum())
+            with np.errstate(over="ignore"):  # what is beyond floats is infinite, which is large enough
+                self.magnitudes[name] += float(np.abs(values).sum())
         ids = batch.column(layer.id_name)
         self.ids_are_natural = self.ids_are_natural and 0 <= pc.min(ids).as_py() <= pc.max(ids).as_py() < 2**53
         self.rows += batch.num_rows
@@ -131,10 +132,14 @@ class Spool:
             yield _read(file), file is not files[-1]
             file.unlink()
 
+    def leaves(self, most: int) -> tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.int64]]:
+        """As `order.split` finds them, down to level 16: those there are not finer."""
+        cells, counts = self.cells
+        return order.split(cells, np.concatenate([[0], np.cumsum(counts)]), most, order.CELL_LEVEL)
+
     def _starts(self, most: int) -> NDArray[np.uint64]:
         """The lowest Morton code of each part, shape (parts,)."""
-        cells, counts = self.cells
-        leaves, _, held = order.split(cells, np.concatenate([[0], np.cumsum(counts)]), most, order.CELL_LEVEL)
+        leaves, _, held = self.leaves(most)
         starts, rows = [0], 0
         for code, count in zip(leaves.tolist(), held.tolist(), strict=True):
             if rows and rows + count > PART:
