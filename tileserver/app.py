@@ -71,7 +71,7 @@ async def _let_go_of_the_replaced(app: FastAPI) -> None:
     while True:
         await asyncio.sleep(LOOK_EVERY)
         replaced = app.state.live.replaced()
-        if replaced - known:
+        if replaced != known:
             app.state.tile_cache.let_go(replaced)
             app.state.spool.let_go()
         known = replaced

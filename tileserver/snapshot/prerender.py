@@ -41,7 +41,7 @@ def write(snapshot: Snapshot, folder: Path, *, progress: bool) -> dict[str, Entr
 
 
 def _full(snapshot: Snapshot) -> Iterator[Address]:
-    """The tiles that hold many rows, but for those inside of one leaf, which hold a thousandth of all at most."""
+    """The tiles that hold many rows, but for those inside of one leaf, which hold little."""
     leaves = snapshot.leaves
     held = leaves.bounds[:, -1] - leaves.bounds[:, 0]
     for zoom in range(snapshot.layer.tiles.minzoom, snapshot.layer.tiles.maxzoom + 1):

@@ -12,7 +12,7 @@ from tileserver.catalog import Catalog, Raster
 from tileserver.errors import ConfigError
 from tileserver.styles import sprites
 from tileserver.styles.classes import Drawn
-from tileserver.styles.marks import StyleLayer, generated
+from tileserver.styles.marks import COUNT, StyleLayer, generated
 from tileserver.styles.palette import PAPER
 
 _ORDER = ("areas", "shapes", "places", "events")
@@ -120,12 +120,12 @@ def read_override(path: Path) -> list[StyleLayer]:
 
 def _rank(drawn: Drawn, made: StyleLayer) -> tuple[int, int, str]:
     """The base map is sorted by what it is painted with, so that no lake hides a street. Names of areas lie below those of
-    places, which MapLibre therefore sets first."""
+    places, which MapLibre therefore sets first. Numbers stay with the circles they stand on."""
     layer = drawn.layer
     if layer.basemap:
         paint = ("fill", "line", "circle")
         return 0, paint.index(made["type"]) if made["type"] in paint else len(paint), layer.id
-    is_name = made["type"] == "symbol" and "text-field" in made.get("layout", {})
+    is_name = made["type"] == "symbol" and "text-field" in made.get("layout", {}) and made["layout"]["text-field"] != COUNT
     return 1 + _ORDER.index(layer.kind) + is_name * len(_ORDER), 0, layer.id
 
 

@@ -17,7 +17,11 @@ from tileserver.styles.palette import INK, PAPER
 StyleLayer = dict[str, Any]
 
 STEPS = ((2, 3.0), (5, 4.0), (20, 5.0), (100, 6.5), (500, 8.5), (2_500, 11.0))
-"""From this `point_count` on, an aggregate's radius is so many pixels at zoom 12. Cells are 8 pixels wide."""
+"""From this `point_count` on, an aggregate's radius is so many pixels at zoom 12. Cells are 8 pixels wide at the least: areas in
+proportion to counts from 1 to 1,000 would hide each other, so the legend tells the steps."""
+NUMBERED = ((20, 16), (100, 15), (500, 14))
+"""From this `point_count` and this zoom on, the number stands on an aggregate, whose circle is then wide enough."""
+COUNT: Expression = ["get", "point_count"]
 
 _POLYGON, _LINE, _POINT = (["==", "$type", kind] for kind in ("Polygon", "LineString", "Point"))
 _AGGREGATE, _ROW = ["has", "cluster"], ["!has", "cluster"]
@@ -27,9 +31,9 @@ def generated(drawn: Drawn) -> list[StyleLayer]:
     """The style layers of a layer that has no style of its own."""
     match drawn.layer.kind:
         case "events":
-            made = [*_aggregates(drawn), *_dots(drawn)]
+            made = [*_aggregates(drawn), *_dots(drawn), *_numbers(drawn)]
         case "places":
-            made = [*_aggregates(drawn), *_icons(drawn)]
+            made = [*_aggregates(drawn), *_icons(drawn), *_numbers(drawn)]
         case "areas":
             made = list(_areas(drawn))
         case "shapes":
@@ -40,9 +44,18 @@ def generated(drawn: Drawn) -> list[StyleLayer]:
 def _aggregates(drawn: Drawn) -> Iterator[StyleLayer]:
     """A style layer per step of size, the largest at the bottom, so that the small ones stay in sight."""
     for (least, radius), (above, _) in reversed(list(zip(STEPS, [*STEPS[1:], (0, 0.0)], strict=True))):
-        size: list[Expression] = [_AGGREGATE, [">=", "point_count", least], *([["<", "point_count", above]] if above else [])]
         for part in together(drawn):
-            yield _circles(drawn, f"-{least}", part, size, radius)
+            yield _circles(drawn, f"-{least}", part, _from(least, above), radius) | {"metadata": {"tileserver:from": least}}
+
+
+def _numbers(drawn: Drawn) -> Iterator[StyleLayer]:
+    """How many a crowded spot stands for, which no zoom takes apart. Where there is no room for all, the top layer goes first."""
+    layout = {"text-field": COUNT, "text-font": [glyphs.BOLD], "text-size": 11}
+    paint = {"text-color": INK, "text-halo-color": PAPER, "text-halo-width": 1.5}
+    for (least, minzoom), (above, _) in zip(NUMBERED, [*NUMBERED[1:], (0, 0)], strict=True):
+        conditions = _from(least, above)
+        made = _layer(drawn, f"-count-{least}", Part("", (), ""), "symbol", conditions, paint=paint, layout=layout)
+        yield made | {"minzoom": minzoom}
 
 
 def _dots(drawn: Drawn) -> Iterator[StyleLayer]:
@@ -109,6 +122,11 @@ def _labels(drawn: Drawn) -> Iterator[StyleLayer]:
     yield made | {"source-layer": f"{drawn.layer.id}_labels"} if is_area else made | {"minzoom": 12}
 
 
+def _from(least: int, above: int) -> list[Expression]:
+    """Filters that all hold for aggregates of so many; `above` is 0 where there is no upper bound."""
+    return [_AGGREGATE, [">=", "point_count", least], *([["<", "point_count", above]] if above else [])]
+
+
 def _circles(drawn: Drawn, suffix: str, part: Part, conditions: Sequence[Expression], radius: float) -> StyleLayer:
     paint = {
         "circle-color": part.paint,
@@ -121,8 +139,8 @@ def _circles(drawn: Drawn, suffix: str, part: Part, conditions: Sequence[Express
 
 
 def _told(drawn: Drawn, part: Part, shape: str, made: StyleLayer) -> StyleLayer:
-    """The first part carries the legend of all."""
-    return made if part.suffix else made | {"metadata": legend(drawn, shape)}
+    """The first part carries the legend of all, and up to how many rows none are drawn together."""
+    return made if part.suffix else made | {"metadata": legend(drawn, shape) | {"tileserver:budget": drawn.layer.tiles.budget}}
 
 
 def _layer(
