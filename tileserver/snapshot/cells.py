@@ -92,6 +92,8 @@ class Cells:
     def decide(self, snapshot: Snapshot, most: int) -> tuple[Rows, Groups]:
         """The rows of cells with up to `most` members, ascending, and the other cells as groups, in their order."""
         crowded = self.counts > most
+        if not crowded.any():
+            return np.sort(np.concatenate([self.runs.rows(), self.rows])), Groups.none(snapshot)
         number = np.cumsum(crowded) - 1
         single_runs, single_rows = ~crowded[self.cell_of_run], ~crowded[self.cell_of_row]
         members = np.concatenate([self.runs.of(single_runs).rows(), self.rows[single_rows]])

@@ -46,6 +46,8 @@ class CategoryColumn:
     """Shape (v,), the most frequent first, equally frequent ones in the order of their text."""
     codes: Codes
     """Shape (n,)."""
+    code_of: Mapping[str, int]
+    """Of each value."""
 
     def arrow(self, rows: Rows) -> pa.Array:
         codes = self.codes[rows]
@@ -220,7 +222,8 @@ def open_column(folder: Path, entry: Entry) -> Column:
     files = {name: map_array(folder, file) for name, file in entry["files"].items()}
     match entry["kind"]:
         case "category":
-            return CategoryColumn(pa.array(entry["values"], pa.string()), files["codes"])
+            code_of = {value: code for code, value in enumerate(entry["values"])}
+            return CategoryColumn(pa.array(entry["values"], pa.string()), files["codes"], code_of)
         case "text":
             return TextColumn(_spans(pa.large_string(), folder, files))
         case "bytes":

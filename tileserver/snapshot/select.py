@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tileserver.filters import Bbox, Filter, Interval
@@ -334,8 +332,8 @@ def _among(column: CategoryColumn, values: tuple[str, ...], part: slice | Rows) 
 
 def _wanted_codes(column: CategoryColumn, values: tuple[str, ...]) -> NDArray[np.int64]:
     """The codes of values, ascending, those that are none of the column's left out; -1 for the empty value, which is none."""
-    found = pc.index_in(pa.array(values), column.values).drop_null().to_numpy().astype(np.int64)
-    return np.unique(np.r_[found, [NO_CODE] * ("" in values)]).astype(np.int64)
+    found = {column.code_of[value] for value in values if value in column.code_of}
+    return np.array(sorted(found | ({NO_CODE} if "" in values else set())), np.int64)
 
 
 def _placed(snapshot: Snapshot, place: Place, part: slice | Rows) -> NDArray[np.bool_]:

@@ -148,8 +148,10 @@ def _most_members(snapshot: Snapshot, filter: Filter, address: Address, options:
 def _points(snapshot: Snapshot, filter: Filter, address: Address, options: Options) -> Content:
     found = _cells(snapshot, select.within(snapshot, filter, *_codes(address)), address, options.grid)
     members, groups = found.decide(snapshot, _most_members(snapshot, filter, address, options, found))
-    x = _tile_units(np.concatenate([snapshot.x[members].astype(np.int64), groups.means("x")]) - address.left, address)
-    y = _tile_units(np.concatenate([snapshot.y[members].astype(np.int64), groups.means("y")]) - address.top, address)
+    x, y = _in_tile(snapshot, members, address)
+    if len(groups):
+        x = np.concatenate([x, _tile_units(groups.means("x") - address.left, address)])
+        y = np.concatenate([y, _tile_units(groups.means("y") - address.top, address)])
     return Content(members, groups, mvt.points(x, y), int(found.counts.sum()))
 
 
