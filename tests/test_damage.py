@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,7 +155,7 @@ def damaged(town: Town, change: Callable[[bytes], bytes], names: str = "*") -> N
         put(path, change(path.read_bytes()))
 
 
-def refresh(town: Town, **how: bool) -> None:
+def refresh(town: Town, **how: Any) -> None:
     """As the indexer does."""
     with open_store(town.settings.store) as store:
         indexer.refresh(town.layers["reports"], store, town.settings, **how)
@@ -174,7 +175,7 @@ def test_every_damaged_file_is_answered_with_503_until_it_is_built_anew_the_same
         put(place(town) / name, content[:-1])
         with pytest.raises(Unavailable, match="being prepared"):
             Live(town.layers, Revisions(town.settings.snapshots)).snapshot(layer)
-        refresh(town, check=True)
+        refresh(town, check="look")
         assert place(town).name == revision
         assert {path.name: path.read_bytes() for path in place(town).iterdir()} == before
 
@@ -190,7 +191,7 @@ def test_a_worker_answers_503_while_a_snapshot_is_damaged_and_the_tile_as_soon_a
             answer = client.get(path)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "2"), path
             assert "being prepared" in answer.json()["detail"]
-        refresh(town, check=True)
+        refresh(town, check="look")
         again = client.get(TILE)
         assert again.status_code == tile.status_code == 200
         assert again.content == tile.content
@@ -213,7 +214,7 @@ def test_a_worker_keeps_what_it_has_open_while_the_files_are_gone(town: Town) ->
         shutil.rmtree(place(town))
         filtered = client.get(f"{TILE}?kind=FIRE")
         assert filtered.status_code == 200
-        refresh(town, check=True)
+        refresh(town, check="look")
         assert client.get(TILE).content == tile.content
         assert client.get(f"{TILE}?kind=FIRE").content == filtered.content
 
@@ -230,6 +231,7 @@ def test_a_damaged_note_of_what_is_live_is_no_error_of_the_server(town: Town) ->
 INDEXER = """
 import os, sys
 from pathlib import Path
+from typing import Any
 from tileserver import indexer, settings
 indexer.LOOK_EVERY, indexer.CHECK_EVERY = 0.05, 0.1
 store, layers, snapshots = map(Path, sys.argv[1:])

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from tileserver import catalog, revisions, times
 from tileserver.catalog import Layer
@@ -30,19 +31,24 @@ LOOK_EVERY = 1.0
 CHECK_EVERY = 10.0
 """Seconds between two looks at whether the files of a snapshot are all there, each the one that was written."""
 
+READ_EVERY = 3_600.0
+"""Seconds between two readings of all of a snapshot's files, which find what a disk has changed since."""
+
 EXPIRE_EVERY = 600.0
 """Seconds between two looks at whether what is kept of a layer has grown too old."""
 
 NO_TABLE = -1
 
+Check = Literal["", "look", "read"]
+
 
 def refresh(
-    layer: Layer, store: Store, settings: Settings, *, reread: bool = False, check: bool = False, progress: bool = False
+    layer: Layer, store: Store, settings: Settings, *, reread: bool = False, check: Check = "", progress: bool = False
 ) -> Current:
     """Make the layer's snapshot match the store, if it does not, and return what is live now.
 
-    Of a table that others fill the store cannot tell whether it changed: it is read again only with `reread`. Then every file of
-    the snapshot is read, too, and compared with its checksum; `check` looks at their sizes and their ends.
+    Of a table that others fill the store cannot tell whether it changed: it is read again only with `reread`. Then, or with the
+    check `read`, every file of the snapshot is read and compared with its checksum; `look` is at their sizes and their ends.
 
     Raises:
         StoreError: the store cannot be read; what was live stays live.
@@ -54,7 +60,8 @@ def refresh(
             log.warning("%s: the store has no table of it yet; ingest the layer, or correct its table", layer.id)
         current = _current(layer, folder)
         doubtful = reread and state is not None and state.published_at is None
-        if current is None or _outdated(layer, current, state) or doubtful or _damaged(layer, current, settings, reread, check):
+        check = "read" if reread else check
+        if current is None or _outdated(layer, current, state) or doubtful or _damaged(layer, current, settings, check):
             revision = build(layer, store.read(layer) if state else (), folder, progress=progress)
         elif state is None or state.published_at is None or times.to_instant(state.published_at) == current.published_at:
             return current
@@ -99,9 +106,9 @@ def _outdated(layer: Layer, current: Current, state: State | None) -> bool:
     return current.definition != definition(layer) or current.store_revision != (state.revision if state else NO_TABLE)
 
 
-def _damaged(layer: Layer, current: Current, settings: Settings, read: bool, look: bool) -> bool:
+def _damaged(layer: Layer, current: Current, settings: Settings, check: Check) -> bool:
     folder = settings.snapshots / layer.id / current.revision
-    damaged = (read and not is_sound(layer, folder)) or (look and not is_whole(layer, folder))
+    damaged = (check == "read" and not is_sound(layer, folder)) or (check == "look" and not is_whole(layer, folder))
     if damaged:
         log.warning("%s: the snapshot %s is damaged; building it anew", layer.id, current.revision)
     return damaged
@@ -113,26 +120,33 @@ def _published_at(state: State | None) -> int:
     return time.time_ns() // 1_000
 
 
+def _due(done: dict[tuple[str, str], float], layer: Layer, work: str, every: float) -> bool:
+    """Whether it is time for a layer's work; then it counts as done."""
+    now = time.monotonic()
+    due = now - done.get((layer.id, work), -every) >= every
+    if due:
+        done[layer.id, work] = now
+    return due
+
+
 def run(settings: Settings, parent: int) -> None:
     """Look at every layer again and again, as long as the process that started this one lives."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that what this process holds is given back
     layers = catalog.load(settings.layers)
     fresh = set(layers)
-    checked: dict[str, float] = {}
-    expired: dict[str, float] = {}
+    done: dict[tuple[str, str], float] = {}
     said: dict[str, str] = {}
     store: Store | None = None
     while os.getppid() == parent:
         for layer in layers.values():
             try:
                 store = store or open_store(settings.store)
-                due = time.monotonic() - checked.get(layer.id, -CHECK_EVERY) >= CHECK_EVERY
-                refresh(layer, store, settings, reread=layer.id in fresh, check=due)
+                check: Check = ""
+                if _due(done, layer, "look", CHECK_EVERY):
+                    check = "read" if _due(done, layer, "read", READ_EVERY) else "look"
+                refresh(layer, store, settings, reread=layer.id in fresh, check=check)
                 fresh.discard(layer.id)
-                if due:
-                    checked[layer.id] = time.monotonic()
-                if time.monotonic() - expired.get(layer.id, -EXPIRE_EVERY) >= EXPIRE_EVERY:
-                    expired[layer.id] = time.monotonic()
+                if _due(done, layer, "expire", EXPIRE_EVERY):
                     expire(layer, store, settings)
                 said.pop(layer.id, None)
             except (TileserverError, OSError) as error:

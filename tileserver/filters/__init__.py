@@ -206,7 +206,8 @@ def _unknown(layers: Sequence[Layer]) -> BadRequest:
     known = [name for name in PARAMETERS if any(takes(layer, name) for layer in layers)]
     known += sorted({field.name for layer in layers for field in layer.categories} - set(PARAMETERS))
     return BadRequest(
-        f"Unknown parameter. This address takes: {', '.join(known)}; for one layer of several, {{layer}}.{{parameter}}."
+        f"Unknown parameter. Filters are: {', '.join(known)}; for one layer of several, {{layer}}.{{parameter}}. "
+        f"Tiles also take {', '.join(TILE_PARAMETERS)}, pages of items {', '.join(ITEM_PARAMETERS)}."
     )
 
 
