@@ -263,3 +263,19 @@ def test_the_indexer_mends_what_is_damaged_before_it_starts_and_while_it_runs(to
         process.terminate()
         _, said = process.communicate(timeout=20)
     assert said.count("building it anew") == 4
+
+
+def test_a_snapshot_of_another_layer_is_not_taken_for_its_own(town: Town) -> None:
+    other = town.layers["reports"].model_copy(update={"id": "calls"})
+    assert is_whole(town.layers["reports"], place(town))
+    assert not is_whole(other, place(town))
+
+
+def test_a_layer_whose_folder_is_in_the_way_is_being_prepared_and_others_are_served(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town").settle()
+    with town.client() as client:
+        shutil.rmtree(town.settings.snapshots / "reports")
+        (town.settings.snapshots / "reports").write_text("in the way")
+        assert client.get("/count/reports").status_code == 503
+        assert client.get("/count/schools").status_code == 200
+        assert "reports" not in [layer["id"] for layer in client.get("/layers").json()["layers"]]

@@ -31,7 +31,7 @@ LOOK_EVERY = 1.0
 CHECK_EVERY = 10.0
 """Seconds between two looks at whether the files of a snapshot are all there, each the one that was written."""
 
-READ_EVERY = 3_600.0
+READ_EVERY = 600.0
 """Seconds between two readings of all of a snapshot's files, which find what a disk has changed since."""
 
 EXPIRE_EVERY = 600.0

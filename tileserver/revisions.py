@@ -46,7 +46,7 @@ class Revisions:
         """None as long as the layer has no snapshot, or the file is damaged and the indexer has not yet written it anew."""
         try:
             status = current_file(self.folder, id).stat()
-        except FileNotFoundError:
+        except OSError:  # none yet, or something is in its way, which the indexer tells of
             return None
         stamp = status.st_mtime_ns, status.st_ino
         seen = self._seen.get(id)

@@ -94,6 +94,8 @@ class Snapshot:
             raise SnapshotError(f"{manifest}: missing or damaged") from error
         if self.manifest.get("format") != FORMAT:
             raise SnapshotError(f"{folder}: written by another version of the server")
+        if self.manifest.get("layer") != layer.id:
+            raise SnapshotError(f"{folder}: the snapshot of another layer")
         arrays = {name: columns.map_array(folder, entry) for name, entry in self.manifest["arrays"].items()}
         leaves = {name: columns.map_array(folder, entry) for name, entry in self.manifest["leaves"].items()}
         self.rows: int = self.manifest["rows"]
