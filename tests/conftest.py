@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from postgres import cluster
+from postgres import cluster, database
 from serving import serving, status, wait_until
 
 from tileserver.cli import main
@@ -15,7 +15,14 @@ settings.register_profile("tileserver", deadline=None)
 settings.load_profile("tileserver")
 
 
+LONGEST = ["test_viewer.py", "test_ingest_killed.py", "test_st_louis.py", "test_attack.py", "test_server.py", "test_stores.py"]
+"""Files that begin first where several processes share the tests, so that in the end none waits for another."""
+
 CITY_FILES = Path(__file__).parents[1].parent / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")
@@ -28,11 +35,10 @@ def city_files() -> Path:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The address of a PostGIS database that tests may write to: `TILESERVER_TEST_STORE`, else one for this run alone."""
-    if address := os.environ.get("TILESERVER_TEST_STORE"):
-        yield address
-        return
-    with cluster() as address:
+    """The address of a PostGIS database that no other run and no process beside this one writes to: on the server of
+    `TILESERVER_TEST_STORE`, else on one of its own."""
+    server = os.environ.get("TILESERVER_TEST_STORE")
+    with database(server) if server else cluster() as address:
         yield address
 
 

@@ -80,5 +80,6 @@ def tell(answer: object) -> None:
 
 
 if __name__ == "__main__":
+    os.fsync = lambda fd: None  # what is killed is a process, not the machine: nothing that it has written is lost
     for line in sys.stdin.buffer:
         run(orjson.loads(line))

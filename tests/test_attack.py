@@ -35,7 +35,7 @@ import pyogrio
 import pytest
 import rasterio
 import shapely
-from serving import serving, status, wait_until
+from serving import PATIENCE, serving, status, wait_until
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
@@ -275,7 +275,7 @@ class Attacker:
     origin: str
 
     def __post_init__(self) -> None:
-        self.connection = HTTPConnection(urlsplit(self.origin).netloc, timeout=60)
+        self.connection = HTTPConnection(urlsplit(self.origin).netloc, timeout=PATIENCE)
         self.answers: Counter[int] = Counter()
         self.found: list[str] = []
         self.searched: set[bytes] = set()
@@ -364,7 +364,7 @@ def walked(town: Town) -> tuple[Attacker, dict[str, set[int]], str]:
         with closing(attacker.connection):
             seen = attacker.walk(town.templates())
         os.killpg(server.pid, signal.SIGTERM)
-        said = "".join(server.communicate(timeout=30))
+        said = "".join(server.communicate(timeout=PATIENCE))
     return attacker, seen, said
 
 
@@ -433,7 +433,7 @@ def test_a_guess_is_answered_like_nonsense(town: Town) -> None:
         wait_until(lambda: status(f"{origin}/health/ready") == 200)
 
         def told(address: str) -> tuple[int, bytes]:
-            with closing(HTTPConnection(urlsplit(origin).netloc, timeout=60)) as connection:
+            with closing(HTTPConnection(urlsplit(origin).netloc, timeout=PATIENCE)) as connection:
                 connection.request("GET", address)
                 answer = connection.getresponse()
                 return answer.status, answer.read()

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +16,8 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from browsing import chromium, listen, settle
+from playwright.sync_api import Browser, Page, expect
 from serving import free_port, status, wait_until
 from town import Town
 
@@ -25,8 +25,6 @@ from tileserver.app import create_app
 from tileserver.errors import ConfigError
 from tileserver.settings import load, shipped
 
-GRAPHICS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking"]
-PATIENCE = 60.0
 LAND = {
     "type": "Feature",
     "properties": {"name": "Landmark"},
@@ -83,10 +81,8 @@ def town(folder: Path, **settings: Any) -> Town:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=GRAPHICS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -96,23 +92,10 @@ def page(browser: Browser) -> Iterator[Page]:
     page.close()
 
 
-def listen(page: Page) -> list[str]:
-    """What the page will have said on its console: a breach of its policy is said there."""
-    said: list[str] = []
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(f"error: {error}"))
-    return said
-
-
 def seen(page: Page, origin: str) -> dict[str, list[str]]:
     """Of what is on the map around the schools: per source the style layers that draw something."""
     page.goto(f"{origin}/?layers=schools&map=12/34.72/-92.3")
-    resting = """() => { const { map, ariaBusy } = document.querySelector('#map');
-        return Boolean(map?.loaded()) && !map.isMoving() && ariaBusy === 'false'; }"""
-    end = time.monotonic() + PATIENCE
-    while not page.evaluate(resting):
-        assert time.monotonic() < end, "the map does not come to rest"
-        page.wait_for_timeout(50)
+    settle(page)
     script = "() => document.querySelector('#map').map.queryRenderedFeatures().map(({ source, layer }) => [source, layer.id])"
     found: dict[str, list[str]] = {}
     for source, layer in page.evaluate(script):
@@ -234,7 +217,7 @@ def test_a_page_of_a_named_origin_may_frame_the_viewer_and_no_other(page: Page, 
                 (tmp_path / "site" / f"{name}.html").write_text(f'<iframe src="{origin}/" width="800" height="500"></iframe>')
                 page.goto(f"{site}/{name}.html")
                 inside = page.frame_locator("iframe").get_by_role("heading", name="City map")
-                expect(inside).to_have_count(1 if name == "open" else 0, timeout=PATIENCE * 1_000)
+                expect(inside).to_have_count(1 if name == "open" else 0)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pyogrio
 import pytest
 import shapely
-from serving import serving, status, wait_until
+from serving import PATIENCE, serving, status, wait_until
 from town import Town, report
 
 from tileserver.catalog import GEOMETRY
@@ -30,7 +30,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def count(origin: str, **query: str) -> int:
-    with urlopen(f"{origin}/count/reports?{urlencode(query)}", timeout=10) as answer:
+    with urlopen(f"{origin}/count/reports?{urlencode(query)}", timeout=PATIENCE) as answer:
         return int(json.load(answer)["count"])
 
 
@@ -39,7 +39,7 @@ class Remote(io.RawIOBase):
 
     def __init__(self, url: str) -> None:
         self._url, self._at = url, 0
-        with urlopen(Request(url, method="HEAD"), timeout=10) as head:
+        with urlopen(Request(url, method="HEAD"), timeout=PATIENCE) as head:
             self._size = int(head.headers["Content-Length"])
 
     def seekable(self) -> bool:
@@ -59,7 +59,7 @@ class Remote(io.RawIOBase):
         stop = self._size if size < 0 else min(self._at + size, self._size)
         if stop <= self._at:
             return b""
-        with urlopen(Request(self._url, headers={"Range": f"bytes={self._at}-{stop - 1}"}), timeout=10) as answer:
+        with urlopen(Request(self._url, headers={"Range": f"bytes={self._at}-{stop - 1}"}), timeout=PATIENCE) as answer:
             assert answer.status == 206
             content: bytes = answer.read()
         self._at = stop
@@ -102,7 +102,7 @@ def test_gdals_conditions_are_the_servers(origin: str, asked: dict[str, Any], qu
     _, _, geometry, _ = pyogrio.raw.read(f"OAPIF:{origin}/ogc", layer="reports", **asked)
     assert 0 < len(geometry) == count(origin, **query) < 301
     items = f"{origin}/ogc/collections/reports/items?{urlencode(query)}"
-    with urlopen(items, timeout=10) as answer:
+    with urlopen(items, timeout=PATIENCE) as answer:
         assert json.load(answer)["numberMatched"] == len(geometry)
 
 

@@ -319,15 +319,18 @@ def test_an_ingest_into_a_database_that_ends_anywhere_leaves_the_old_rows_and_a_
     city.pieces("old.csv")
     pieces = city.pieces("new.csv")
     live, other = ("new.csv", NEW_ROWS), ("old.csv", OLD_ROWS)
+    died = 0
     for until in range(1, pieces + 1, pieces // 9):
         status, said = city.ingest(other[0], until=until, kill=kill)
         held = city.held()
         assert held in (live[1], other[1]), until
-        # A connection that is only about to be closed may be lost unnoticed: all is done.
-        done = not kill and held == city.place.shown() == other[1]
+        # An end at the last pieces may come too late, since all is done, or not at all, since some pieces arrive as one.
+        done = held == city.place.shown() == other[1]
         assert status == (KILLED if kill else FAILED) or (status == LIVED and done), f"{until} of {pieces}: {said}"
+        died += status != LIVED
         assert "Traceback" not in said, said
         assert city.ingest(other[0])[0] == LIVED, until
         assert city.held() == city.place.shown() == other[1], until
         assert city.left() == [], until
         live, other = other, live
+    assert died > 6

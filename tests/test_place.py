@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import orjson
@@ -18,16 +16,18 @@ from tileserver.errors import ConfigError
 from tileserver.settings import load
 
 
-def tileserver(*arguments: str, folder: Path) -> str:
-    """What a command prints that is started in a folder, without any setting in the environment."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TILESERVER_")}
-    command = [sys.executable, "-m", "tileserver.cli", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def test_a_file_becomes_a_layer_there_without_options_and_without_an_edit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("TILESERVER_")]:
+        monkeypatch.delenv(name)
 
+    def tileserver(*arguments: str, folder: Path) -> str:
+        """What a command prints that is started in a folder, without any setting in the environment."""
+        monkeypatch.chdir(folder)
+        assert main(arguments) == 0, capsys.readouterr().err
+        return capsys.readouterr().out
 
-def test_a_file_becomes_a_layer_there_without_options_and_without_an_edit(tmp_path: Path) -> None:
     printed = tileserver("init", "my city", folder=tmp_path)
     assert "cd 'my city'" in printed
     home = tmp_path / "my city"

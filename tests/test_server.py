@@ -5,13 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
+from select import select
 from urllib.request import urlopen
 
 import orjson
 import pytest
-from serving import free_port, serving, status, wait_until
+from serving import PATIENCE, free_port, serving, status, wait_until
 from town import Town, batch, report
 
 from tileserver.stores import open_store
@@ -23,7 +23,7 @@ def folders(town: Town) -> list[str]:
 
 
 def count(origin: str) -> int:
-    with urlopen(f"{origin}/count/reports", timeout=5) as answer:
+    with urlopen(f"{origin}/count/reports", timeout=PATIENCE) as answer:
         return int(orjson.loads(answer.read())["count"])
 
 
@@ -35,7 +35,7 @@ def test_serve_says_when_it_is_ready_and_stops_when_told(tmp_path: Path, workers
         assert process.stdout.readline() == f"Ready: {origin}/\n"
         assert status(f"{origin}/health/ready") == 200
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode in (0, -signal.SIGTERM)
         assert "Traceback" not in said
 
@@ -48,7 +48,7 @@ def test_rows_that_another_process_publishes_are_served_without_restart(tmp_path
         layer = town.layers["reports"]
         with open_store(town.settings.store) as store:
             store.publish(layer, [batch(layer, [report(number) for number in range(50)])])
-        wait_until(lambda: count(origin) == 50, seconds=10)
+        wait_until(lambda: count(origin) == 50)
         assert status(f"{origin}/tiles/reports/8/62/101.mvt") == 200
 
 
@@ -71,13 +71,15 @@ def test_an_indexer_that_dies_is_replaced(tmp_path: Path) -> None:
 def test_without_its_database_the_server_is_up_and_not_ready(tmp_path: Path) -> None:
     town = Town(tmp_path / "town")
     secret = "never-told"
-    with serving(f"postgresql://someone:{secret}@127.0.0.1:{free_port()}/city", *folders(town)) as (process, origin):
+    store = f"postgresql://someone:{secret}@127.0.0.1:{free_port()}/city"
+    with serving(store, *folders(town), "--workers", "1") as (process, origin):
         wait_until(lambda: status(f"{origin}/health/live") == 200)
-        time.sleep(1)
+        assert process.stderr is not None
+        assert select([process.stderr], [], [], PATIENCE)[0], "the indexer says nothing of what it cannot reach"
         assert status(f"{origin}/health/ready") == 503
         assert status(f"{origin}/tiles/reports/8/62/101.mvt") == 503
         process.send_signal(signal.SIGTERM)
-        told, said = process.communicate(timeout=20)
+        told, said = process.communicate(timeout=PATIENCE)
         assert secret not in told + said
         assert "127.0.0.1" in said
 
@@ -86,7 +88,7 @@ def test_a_broken_layer_file_is_refused_at_start(tmp_path: Path) -> None:
     town = Town(tmp_path / "town")
     (town.settings.layers / "broken.toml").write_text("title = 1")
     with serving(*folders(town)) as (process, _):
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 2
         assert "broken.toml: title" in said
         assert "broken.toml: kind: this key is needed" in said
@@ -97,6 +99,8 @@ def test_a_port_that_another_program_holds_is_told(tmp_path: Path) -> None:
         port = str(holder.getsockname()[1])
         town = Town(tmp_path)
         command = [sys.executable, "-m", "tileserver.cli", "serve", str(tmp_path / "data"), f"--layers={town.settings.layers}"]
-        done = subprocess.run([*command, "--port", port], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+        done = subprocess.run(
+            [*command, "--port", port], capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=tmp_path
+        )
     assert done.returncode == 2
     assert f"cannot listen on 127.0.0.1, port {port}; another program may hold it" in done.stderr

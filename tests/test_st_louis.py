@@ -40,6 +40,11 @@ def reports(files: Path) -> list[dict[str, str]]:
     return rows
 
 
+@cache
+def later_reports(files: Path) -> list[dict[str, str]]:
+    return [row for path in sorted((files / "st_louis" / "part1").iterdir()) for row in plain_rows(path)]
+
+
 def kept(files: Path) -> list[dict[str, str]]:
     return [row for row in reports(files) if not row["where"]]
 
@@ -64,9 +69,8 @@ def test_the_ledger_equals_a_plain_reading_to_the_row(city: City, city_files: Pa
 
 
 def test_both_schemas_and_all_spellings_of_dates_are_read(city: City, city_files: Path) -> None:
-    folder = city_files / "st_louis" / "monthly"
-    first = [plain_rows(path)[0] for path in folder.iterdir()]
-    assert Counter("DateOccur" if "DateOccur" in row else "DateOccured" for row in first) == SCHEMAS
+    headers = [path.read_bytes().partition(b"\n")[0] for path in (city_files / "st_louis" / "monthly").iterdir()]
+    assert Counter("DateOccured" if b"DateOccured" in header else "DateOccur" for header in headers) == SCHEMAS
     expected = Counter(map(year, kept(city_files)))
     for one in ("1900", "2008", "2011", "2014"):
         assert city.client.get(f"/count/st_louis_crimes?datetime={one}-01-01/{one}-12-31").json()["count"] == expected[one]
@@ -119,7 +123,7 @@ def test_88_neighborhoods_come_from_88_files_with_whole_numbers(city: City, city
 
 
 def test_the_later_files_come_in_too(city: City, city_files: Path) -> None:
-    rows = [row for path in sorted((city_files / "st_louis" / "part1").iterdir()) for row in plain_rows(path)]
+    rows = later_reports(city_files)
     ledger = city.ledgers["st_louis_part1"]
     without = sum(row["x"] == "NA" for row in rows)
     assert adds_up(ledger)
@@ -129,7 +133,7 @@ def test_the_later_files_come_in_too(city: City, city_files: Path) -> None:
 
 
 def test_a_neighborhood_gives_its_reports_a_position(city: City, city_files: Path) -> None:
-    rows = [row for path in sorted((city_files / "st_louis" / "part1").iterdir()) for row in plain_rows(path)]
+    rows = later_reports(city_files)
     unmatched = sum(row["neighborhood"] not in {str(number) for number in range(1, 89)} for row in rows)
     ledger = city.ledgers["st_louis_part1_by_neighborhood"]
     assert ledger.joined == {"matched": 68_552 - unmatched, "unmatched": unmatched, "ambiguous": 0}

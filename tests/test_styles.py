@@ -246,7 +246,9 @@ def test_places_and_areas_are_labelled_with_their_names_above_all_else(kind: Kin
     assert label["layout"]["text-font"][0] in ("Noto Sans Regular", "Noto Sans Bold")
     assert complaints(document) == ""
     unnamed = style([drawn("city", kind, fields={}), drawn("city", "shapes", fields=NAMED)], ORIGIN, "All", NO_FOLDER)
-    assert not [layer for layer in unnamed["layers"] if layer["type"] == "symbol" and "text-field" in layer["layout"]]
+    assert not [
+        layer for layer in unnamed["layers"] if layer["type"] == "symbol" and layer["layout"].get("text-field") == ["get", "name"]
+    ]
 
 
 def test_a_legend_speaks_the_language_that_is_asked_for() -> None:
@@ -294,15 +296,28 @@ def test_an_override_may_use_fonts_and_icons_of_the_server(tmp_path: Path) -> No
 def test_an_aggregate_of_any_size_is_drawn_once(point_count: int) -> None:
     document = style([drawn()], ORIGIN, "All", NO_FOLDER)
     assert len(seen(document, {"cluster": True, "point_count": point_count})) == 1
-    assert document["layers"][-1]["filter"] == ["!has", "cluster"]
     assert [layer["id"] for layer in seen(document, {})] == ["incidents"]
 
 
+def test_the_legend_tells_from_how_many_on_a_dot_is_larger_and_crowded_spots_are_numbered() -> None:
+    layers = style([drawn()], ORIGIN, "All", NO_FOLDER)["layers"]
+    steps = {layer["metadata"]["tileserver:from"]: layer for layer in layers if "tileserver:from" in layer.get("metadata", {})}
+    assert list(steps) == [2_500, 500, 100, 20, 5, 2]
+    for zoom in (1, 2, 3):  # 8, 12 and 17
+        radii = [layer["paint"]["circle-radius"][2 + 2 * zoom] for layer in steps.values()]
+        assert radii == sorted(radii, reverse=True)
+    numbers = [layer for layer in layers if layer.get("layout", {}).get("text-field") == ["get", "point_count"]]
+    for count, told in ((None, []), (3, []), (45, [16]), (170, [15]), (1_029, [14]), (10**6, [14])):
+        row = {"cluster": True, "point_count": count} if count else {}
+        assert [layer["minzoom"] for layer in numbers if holds(layer["filter"], row)] == told
+
+
 def test_a_layer_without_categories_keeps_its_look(tmp_path: Path) -> None:
-    first, again, other = (
-        style([replace(drawn(name, "places", fields={}), start=start)], ORIGIN, name, tmp_path)["layers"][-1]
+    documents = (
+        style([replace(drawn(name, "places", fields={}), start=start)], ORIGIN, name, tmp_path)
         for name, start in (("schools", 1), ("schools", 1), ("libraries", 2))
     )
+    first, again, other = (next(layer for layer in made["layers"] if "icon-image" in layer.get("layout", {})) for made in documents)
     assert first["layout"] == again["layout"]
     assert first["layout"]["icon-image"] == "square-orange"
     assert other["layout"]["icon-image"] == "diamond-green"

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import json
-import shutil
-import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import shapely
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from browsing import chromium, listen, settle, wait_for
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from serving import serving, status, wait_until
 from town import NO_POSITION, SCHOOLS, WARDS, Town, report
 
 from tileserver.catalog import GEOMETRY
 
-CHROMIUM = shutil.which("chromium")
-"""The distribution's; without it Playwright looks for its own."""
-SOFTWARE_GRAPHICS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking"]
-PATIENCE = 60.0
 DOWNTOWN = "map=15/34.742/-92.28"
 INCIDENTS = "layers=police_incidents"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SOFTWARE_GRAPHICS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +40,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def page(context: BrowserContext) -> Iterator[Page]:
     """A page that must say nothing on its console."""
     page = context.new_page()
-    said: list[str] = []
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(f"error: {error}"))
+    said = listen(page)
     yield page
     page.close()
     assert said == []
@@ -66,19 +58,6 @@ def far_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(str(folder / "data"), *places, "--workers", "1") as (_, origin):
         wait_until(lambda: status(f"{origin}/health/ready") == 200)
         yield origin
-
-
-def settle(page: Page) -> None:
-    """Waits until the map has drawn all it asked for.
-
-    The policy forbids the page to evaluate text, so the question is put from outside, again and again.
-    """
-    resting = """() => { const { map, ariaBusy } = document.querySelector('#map');
-        return Boolean(map?.loaded()) && !map.isMoving() && ariaBusy === 'false'; }"""
-    end = time.monotonic() + PATIENCE
-    while not page.evaluate(resting):
-        assert time.monotonic() < end, "the map does not come to rest"
-        page.wait_for_timeout(50)
 
 
 def keep(page: Page, field: str, *labels: str) -> None:
@@ -152,40 +131,132 @@ def test_a_filter_that_overtakes_its_tiles_wins(page: Page, demo_server: str) ->
     def hold(route: Route) -> None:
         held.append(route)
 
+    def asked() -> str:
+        """The address of the tiles that the map asks for now."""
+        address: str = page.evaluate("() => document.querySelector('#map').map.getSource('police_incidents').tiles[0]")
+        return address
+
+    def offenses() -> set[str]:
+        return {feature["offense"] for feature in drawn(page, "police_incidents")}
+
     page.route("**/police_incidents/*/*/*.mvt?offense=BURGLARY*", hold)
     page.goto(f"{demo_server}/?{INCIDENTS}&police_incidents.offense=BURGLARY&{DOWNTOWN}")
-    end = time.monotonic() + PATIENCE
-    while not held and time.monotonic() < end:
-        page.wait_for_timeout(50)
+    wait_for(page, lambda: bool(held), "no tile is asked for")
     keep(page, "Offense", "Assault")
     page.get_by_role("checkbox", name="Burglary", exact=True).uncheck()
-    page.wait_for_timeout(1_000)
+    wait_for(page, lambda: "ASSAULT" in asked() and "BURGLARY" not in asked(), "the map does not hear of the new filter")
     for route in held:
         route.continue_()
     # The map rests for a moment before it asks again for the tiles that were overtaken.
-    end = time.monotonic() + PATIENCE
-    while {feature["offense"] for feature in drawn(page, "police_incidents")} != {"ASSAULT"}:
-        assert time.monotonic() < end, "tiles of the old filter stay on the map"
-        page.wait_for_timeout(100)
+    wait_for(page, lambda: offenses() == {"ASSAULT"}, "tiles of the old filter stay on the map")
+    settle(page)
+    assert offenses() == {"ASSAULT"}
 
 
 def test_a_click_tells_what_lies_there_and_zooms_in(page: Page, demo_server: str) -> None:
     page.goto(f"{demo_server}/?{INCIDENTS}&map=11/34.742/-92.28")
     settle(page)
-    script = """() => { const { map } = document.querySelector('#map');
-        const [largest] = map.queryRenderedFeatures().filter(({ properties }) => properties.cluster)
-            .sort((one, other) => other.properties.point_count - one.properties.point_count);
-        return map.project(largest.geometry.coordinates); }"""
-    place = page.evaluate(script)
-    box = page.locator("#map").bounding_box()
-    assert box
-    page.mouse.click(box["x"] + place["x"], box["y"] + place["y"])
+    click(page, largest(page)[0])
     popup = page.locator(".popup")
     expect(popup).to_contain_text("reports here")
     popup.get_by_role("button", name="Zoom in").click()
     expect(popup).to_have_count(0)
     settle(page)
     assert page.evaluate("document.querySelector('#map').map.getZoom()") == pytest.approx(13, abs=0.01)
+
+
+def largest(page: Page) -> tuple[list[float], dict[str, Any]]:
+    """The place and the properties of the largest aggregate on the map."""
+    script = """() => { const { map } = document.querySelector('#map');
+        const [largest] = map.queryRenderedFeatures().filter(({ properties }) => properties.cluster)
+            .sort((one, other) => other.properties.point_count - one.properties.point_count);
+        return [largest.geometry.coordinates, largest.properties]; }"""
+    place, properties = page.evaluate(script)
+    return place, properties
+
+
+def click(page: Page, place: list[float]) -> None:
+    """Clicks on the map at a longitude and latitude."""
+    point = page.evaluate("(place) => document.querySelector('#map').map.project(place)", place)
+    box = page.locator("#map").bounding_box()
+    assert box
+    page.mouse.click(box["x"] + point["x"], box["y"] + point["y"])
+
+
+def test_a_report_that_stands_alone_tells_its_attributes(page: Page, demo_server: str) -> None:
+    page.goto(f"{demo_server}/?{INCIDENTS}&map=16/34.742/-92.28")
+    settle(page)
+    script = """() => { const { map } = document.querySelector('#map');
+        const around = ({ x, y }) => map.queryRenderedFeatures([[x - 12, y - 12], [x + 12, y + 12]])
+            .filter(({ source }) => source === 'police_incidents');
+        const { width, height } = map.getCanvas().getBoundingClientRect();
+        const { geometry, properties } = map.queryRenderedFeatures().find(({ source, geometry, properties }) => {
+            const { x, y } = geometry.type === 'Point' ? map.project(geometry.coordinates) : {};
+            return source === 'police_incidents' && !properties.cluster && x > 20 && y > 20 && x < width - 60 && y < height - 40
+                && around({ x, y }).length === 1;
+        });
+        return [geometry.coordinates, properties]; }"""
+    place, properties = page.evaluate(script)
+    row = answer(f"{demo_server}/ogc/collections/police_incidents/items/{properties['id']}?f=json")["properties"]
+    click(page, place)
+    popup = page.locator(".popup")
+    expect(popup).to_contain_text(row["address"])
+    expect(popup).to_contain_text(row["occurred_at"][:4])
+    expect(popup.locator("dl")).to_contain_text("Offense")
+    expect(popup.locator(".pager")).to_have_count(0)
+
+
+def test_an_aggregate_tells_its_count_and_its_most_frequent_value(page: Page, demo_server: str) -> None:
+    page.goto(f"{demo_server}/?{INCIDENTS}&last=1y&map=12/34.742/-92.28")
+    settle(page)
+    place, properties = largest(page)
+    offenses = answer(f"{demo_server}/layers/police_incidents")["fields"]
+    (labels,) = ({each["value"]: each["label"] for each in field["values"]} for field in offenses if field["name"] == "offense")
+    click(page, place)
+    popup = page.locator(".popup")
+    expect(popup.locator("h2")).to_have_text(f"{properties['point_count']:,} reports here")
+    expect(popup).to_contain_text(f"{labels[properties['offense']]}, the most frequent")
+    expect(popup).to_contain_text("One dot stands for all of them.")
+    expect(page.locator("[data-together=police_incidents]")).to_contain_text("20–99")
+
+
+def test_a_spot_that_no_zoom_takes_apart_gives_its_rows(page: Page, demo_server: str) -> None:
+    place = [-92.28, 34.742]
+    for zoom in (12, 14, 17):
+        page.goto("about:blank")
+        page.goto(f"{demo_server}/?{INCIDENTS}&map={zoom}/{place[1]}/{place[0]}")
+        settle(page)
+        place, properties = largest(page)
+    numbers = """() => document.querySelector('#map').map.queryRenderedFeatures()
+        .filter(({ layer }) => layer.id.startsWith('police_incidents-count')).map(({ properties }) => properties.point_count)"""
+    assert properties["point_count"] in page.evaluate(numbers)
+    click(page, place)
+    popup = page.locator(".popup")
+    expect(popup).to_contain_text("too close together")
+    expect(popup.get_by_role("button", name="Zoom in")).to_have_count(0)
+    csv = popup.get_by_role("link", name="Download these (CSV)").get_attribute("href")
+    with urllib.request.urlopen(f"{csv}") as response:
+        rows = response.read().decode().splitlines()[1:]
+    assert len(rows) == properties["point_count"] > 16
+
+
+def test_after_a_change_of_dates_the_map_shows_the_new_ones_and_no_others(page: Page, demo_server: str) -> None:
+    page.goto(f"{demo_server}/?{INCIDENTS}&datetime=2020-01-01/2023-12-31&map=15/34.742/-92.28")
+    settle(page)
+    assert [each for each in drawn(page, "police_incidents") if "occurred_at" in each]
+    page.get_by_text("Last 12 months").click()
+    begin, end = answer(f"{demo_server}/count/police_incidents?last=1y")["datetime"].split("/")
+
+    def times() -> list[datetime]:
+        found = [each.get("occurred_at") for each in drawn(page, "police_incidents")]
+        return [datetime.fromisoformat(each) for each in found if each]
+
+    def are_new() -> bool:
+        return bool(times()) and all(datetime.fromisoformat(begin) <= each <= datetime.fromisoformat(end) for each in times())
+
+    wait_for(page, are_new, "rows of the old dates stay on the map")
+    settle(page)
+    assert are_new()
 
 
 def test_the_middle_of_the_map_is_read_by_keyboard(page: Page, demo_server: str) -> None:
@@ -256,7 +327,7 @@ def test_a_server_that_is_away_is_waited_for(browser: Browser, demo_server: str)
     page.get_by_text("Last 30 days").click()
     expect(page.locator("#status")).to_have_text("The server did not answer; trying again.")
     page.context.set_offline(False)
-    expect(page.locator("#status")).to_be_hidden(timeout=PATIENCE * 1_000)
+    expect(page.locator("#status")).to_be_hidden()
     count = answer(f"{demo_server}/count/police_incidents?last=30d")["count"]
     expect(page.locator("#sentence")).to_contain_text(f"{count:,}\u00a0police incidents")
     page.close()
