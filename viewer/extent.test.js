@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { firstExtent, isOutside } from './extent.js';
+import { cellAround, firstExtent, isOutside } from './extent.js';
 
 const reports = { id: 'reports', kind: 'events', extent: [-92.4, 34.6, -92.2, 34.8] };
 const schools = { id: 'schools', kind: 'places', extent: [-90.3, 38.5, -90.1, 38.8] };
@@ -37,4 +37,18 @@ test('a view across the line of the dates sees both of its sides', () => {
   assert.equal(isOutside([-180, -18, -175, -15], view), false);
   assert.equal(isOutside([175, -18, 178, -15], view), false);
   assert.equal(isOutside([0, -18, 5, -15], view), true);
+});
+
+test('a place lies in its cell, also on the edge that belongs to it, and the next cell begins where it ends', () => {
+  const cells = 64 * 2 ** 16;
+  const degrees = (x, y) => [(x / cells) * 360 - 180, (Math.atan(Math.sinh(Math.PI * (1 - (2 * y) / cells))) * 180) / Math.PI];
+  const [column, row] = [1_045_871, 1_608_422];
+  const [west, south, east, north] = cellAround(degrees(column, row), 16);
+  for (const [x, y] of [[column, row], [column + 0.5, row + 0.5], [column + 0.984, row + 0.984]]) {
+    const [longitude, latitude] = degrees(x, y);
+    assert.ok(west < longitude && longitude < east && south < latitude && latitude < north);
+    assert.deepEqual(cellAround([longitude, latitude], 16), [west, south, east, north]);
+  }
+  const [nextWest, , , nextNorth] = cellAround(degrees(column + 1, row + 1), 16);
+  assert.deepEqual([nextWest, nextNorth], [east, south]);
 });

@@ -3,16 +3,45 @@
 import { drawing, element } from './element.js';
 
 /**
- * The legend of each layer of a style, by the layer's id: {shape, field, entries}. An entry has a label, a color, with icons the path
- * of its shape, and what it stands for: a value (null for all others), or from and to of an interval without its end.
+ * The legend of each layer of a style, by the layer's id: {shape, field, entries, sizes, budget}. An entry has a label, a color, with
+ * icons the path of its shape, and what it stands for: a value (null for all others), or from and to of an interval without its end.
+ * A size has the count from which on a dot has it, and its radius by the zoom. Up to `budget` rows are never drawn together.
  */
 export function legends(style) {
   const found = {};
-  for (const { source, metadata } of style.layers) {
-    const entries = metadata?.['tileserver:legend'];
-    if (entries) found[source] = { shape: metadata['tileserver:shape'], field: metadata['tileserver:field'] ?? null, entries };
+  const sizes = {};
+  for (const { source, metadata = {}, paint } of style.layers) {
+    const { 'tileserver:legend': entries, 'tileserver:from': from } = metadata;
+    if (from) (sizes[source] ??= []).push({ from, radius: paint['circle-radius'] });
+    if (!entries) continue;
+    const { 'tileserver:shape': shape, 'tileserver:field': field = null, 'tileserver:budget': budget = 0 } = metadata;
+    found[source] = { shape, field, entries, sizes: sizes[source] ?? [], budget };
   }
+  for (const legend of Object.values(found)) legend.sizes.sort((one, other) => one.from - other.from);
   return found;
+}
+
+/** What an expression of the form ["interpolate", ["linear"], ["zoom"], zoom, value, …] is at a zoom. */
+export function atZoom([, , , ...stops], zoom) {
+  const pairs = stops.flatMap((stop, index) => (index % 2 ? [] : [[stop, stops[index + 1]]]));
+  const after = pairs.findIndex(([stop]) => stop > zoom);
+  if (after <= 0) return pairs.at(after)[1]; // before the first, or after the last
+  const [[low, small], [high, large]] = pairs.slice(after - 1, after + 1);
+  return small + ((large - small) * (zoom - low)) / (high - low);
+}
+
+/** For how many rows a dot of each size stands: a list, and what brings it to the sizes of a zoom. */
+export function sizeList({ sizes, shape }, words) {
+  const dots = sizes.map(({ from, radius }, index) => {
+    const dot = drawing('circle', { cx: 24, cy: 24 });
+    const least = index || shape !== 'circle' ? from : 1; // a row is drawn as the smallest dot is, or as an icon
+    const next = sizes[index + 1]?.from;
+    const label = next ? `${words.number(least)}–${words.number(next - 1)}` : words.orMore(words.number(from));
+    const picture = drawing('svg', { viewBox: '0 0 48 48', width: 48, height: 48, 'aria-hidden': 'true' }, dot);
+    return { dot, radius, item: element('li', {}, picture, label) };
+  });
+  const scale = (zoom) => dots.forEach(({ dot, radius }) => dot.setAttribute('r', atZoom(radius, zoom)));
+  return { list: element('ul', { class: 'sizes' }, ...dots.map(({ item }) => item)), scale };
 }
 
 /** What stands for a value, or for all others; nothing where colors and shapes stand for another field. */

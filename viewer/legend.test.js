@@ -1,24 +1,32 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { entryOf, inOrder, legends } from './legend.js';
+import { atZoom, entryOf, inOrder, legends } from './legend.js';
 
 const entries = [
   { value: 'B', label: 'Burglary', color: '#111111' },
   { value: 'A', label: 'Arson', color: '#222222' },
   { value: null, label: 'Other', color: '#888888' },
 ];
-const metadata = { 'tileserver:shape': 'circle', 'tileserver:field': 'offense', 'tileserver:legend': entries };
+const metadata = { 'tileserver:shape': 'circle', 'tileserver:field': 'offense', 'tileserver:legend': entries, 'tileserver:budget': 2_000 };
+const radius = (least) => ['interpolate', ['linear'], ['zoom'], 8, least, 12, 2 * least, 17, 3 * least];
 const style = {
   layers: [
     { id: 'background', type: 'background' },
-    { id: 'incidents-2', type: 'circle', source: 'incidents' },
+    { id: 'incidents-5', type: 'circle', source: 'incidents', metadata: { 'tileserver:from': 5 }, paint: { 'circle-radius': radius(4) } },
+    { id: 'incidents-2', type: 'circle', source: 'incidents', metadata: { 'tileserver:from': 2 }, paint: { 'circle-radius': radius(3) } },
+    { id: 'incidents-2-none', type: 'circle', source: 'incidents', paint: { 'circle-radius': radius(3) } },
     { id: 'incidents', type: 'circle', source: 'incidents', metadata },
   ],
 };
 
 test('a legend is what the style says', () => {
-  assert.deepEqual(legends(style), { incidents: { shape: 'circle', field: 'offense', entries } });
+  const sizes = [{ from: 2, radius: radius(3) }, { from: 5, radius: radius(4) }];
+  assert.deepEqual(legends(style), { incidents: { shape: 'circle', field: 'offense', entries, sizes, budget: 2_000 } });
+});
+
+test('a dot in the legend is as large as on the map', () => {
+  assert.deepEqual([0, 8, 10, 12, 14.5, 17, 20].map((zoom) => atZoom(radius(4), zoom)), [4, 4, 6, 8, 10, 12, 12]);
 });
 
 test('a value without a color of its own has that of all others, and another field none', () => {

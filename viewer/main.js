@@ -7,6 +7,7 @@ import { pictures, withPictures } from './pictures.js';
 import { filterQuery, format, indicators, parse, readable } from './state.js';
 import { speak } from './words.js';
 
+/** Choices that follow each other sooner than this, in milliseconds, are asked for together; one alone is asked for at once. */
 const SETTLE = 150;
 
 const page = Object.fromEntries([...document.querySelectorAll('[id]')].map((each) => [each.id, each]));
@@ -21,6 +22,7 @@ let panel;
 let map;
 let counting = new AbortController();
 let settling;
+let applied = -SETTLE;
 
 translate();
 followSheet();
@@ -50,7 +52,7 @@ async function draw(context) {
   const over = await overBasemap(context.style, () => tell(words.noBasemap));
   try {
     map = new CityMap(page.map, state, { ...context, ...over, moved, trouble, busy, refused, tell });
-    panel.update(state, map.bounds());
+    panel.update(state, map.sight());
   } catch (error) {
     if (error.name !== 'GPUInitializationError') throw error;
     tell(words.noGraphics);
@@ -73,18 +75,22 @@ function goBack() {
 function moved(view) {
   state = { ...state, view };
   history.replaceState(null, '', format(state));
-  panel.update(state, map?.bounds());
+  panel.update(state, map?.sight());
 }
 
 function apply() {
-  panel.update(state, map?.bounds());
+  panel.update(state, map?.sight());
   const titles = layers.filter((layer) => state.layers.includes(layer.id)).map((layer) => layer.title);
   document.title = [words.page, ...titles].join(' · ');
   clearTimeout(settling);
-  settling = setTimeout(() => {
-    map?.show(state);
-    count();
-  }, map ? SETTLE : 0);
+  const isAlone = performance.now() - applied > SETTLE;
+  applied = performance.now();
+  settling = setTimeout(ask, isAlone ? 0 : SETTLE);
+}
+
+function ask() {
+  map?.show(state);
+  count();
 }
 
 /** Asks for the counts that the state has changed, and says them once they are there. */

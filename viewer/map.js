@@ -9,6 +9,8 @@ import { popupContent } from './popup.js';
 import { filterQuery, isDrawn } from './state.js';
 
 const REACH = 6;
+/** How long the map goes on showing the old filter, in milliseconds, while it lacks some tiles of the new one. */
+const TOGETHER = 250;
 const MOST_AT_A_PLACE = 25;
 const FIT = { padding: 24, maxZoom: 15 };
 const WAITS = [2_000, 4_000, 8_000, 15_000, 30_000];
@@ -35,9 +37,15 @@ export class CityMap {
       dragRotate: false,
       touchPitch: false,
       maxPitch: 0,
+      fadeDuration: 0, // numbers and names come and go with their dots
       locale: { ...context.words.locale, 'Map.Title': context.words.map },
     });
     this.ready = this.map.once('style.load');
+    this.waiting = new Set();
+    this.repaint = this.map.triggerRepaint.bind(this.map); // MapLibre has no other way to hold frames back
+    this.map.triggerRepaint = () => {
+      if (!this.waiting.size || this.map.isMoving()) this.repaint();
+    };
     this.seen = this.view();
     this.map.touchZoomRotate.disableRotation();
     this.map.keyboard.disableRotation();
@@ -58,6 +66,7 @@ export class CityMap {
     map.on('dataloading', () => context.busy(true));
     map.on('idle', () => context.busy(false));
     map.on('sourcedata', (event) => {
+      if (event.tile && event.isSourceLoaded) this.release(event.sourceId);
       this.recovered(event);
       this.caughtUp(event);
     });
@@ -96,9 +105,9 @@ export class CityMap {
     this.map.fitBounds(extent, { ...FIT, animate: false });
   }
 
-  /** West, south, east and north of what is in view. */
-  bounds() {
-    return this.map.getBounds().toArray().flat();
+  /** What is in view: west, south, east and north, and how near. */
+  sight() {
+    return { bounds: this.map.getBounds().toArray().flat(), zoom: this.map.getZoom() };
   }
 
   /** Brings the map to a state's layers and filters. */
@@ -135,7 +144,24 @@ export class CityMap {
   /** Asks for a source's tiles anew, under the filter of now; the old ones stay until then. */
   renew(id) {
     this.renewed.add(id);
-    this.map.getSource(id).setUrl(this.source(id).url);
+    this.hold(id);
+    const { tiles, url } = this.source(id);
+    const source = this.map.getSource(id);
+    tiles ? source.setTiles(tiles) : source.setUrl(url);
+  }
+
+  /** The new tiles of a source are shown together: a map under two filters at once would mislead, and each painting takes time. */
+  hold(id) {
+    this.waiting.add(id);
+    clearTimeout(this.held);
+    this.held = setTimeout(() => this.release(...this.waiting), TOGETHER);
+  }
+
+  release(...ids) {
+    const released = ids.filter((id) => this.waiting.delete(id));
+    if (!released.length || this.waiting.size) return;
+    clearTimeout(this.held);
+    this.repaint();
   }
 
   /**
@@ -154,7 +180,9 @@ export class CityMap {
   source(id) {
     const source = this.context.style.sources[id];
     if (isBelow(id)) return source;
-    return { ...source, url: withQuery(source.url, filterQuery(this.state, this.layers.get(id))) };
+    const layer = this.layers.get(id);
+    const query = filterQuery(this.state, layer);
+    return source.type === 'vector' ? tilesOf(layer, query) : { ...source, url: withQuery(source.url, query) };
   }
 
   shownStyle() {
@@ -205,7 +233,7 @@ export class CityMap {
     this.popup?.remove();
     this.popup = new Popup({ maxWidth: 'min(20rem, 85vw)', offset: 6 })
       .setLngLat(place)
-      .setDOMContent(popupContent(found, { ...this.context, zoomIn }))
+      .setDOMContent(popupContent(found, { ...this.context, state: this.state, zoom: this.map.getZoom(), zoomIn }))
       .addTo(this.map);
     return true;
   }
@@ -246,6 +274,12 @@ export class CityMap {
     clearTimeout(this.failures.get(sourceId)?.timer);
     if (this.failures.delete(sourceId) && !this.failures.size) this.context.trouble(false);
   }
+}
+
+/** A source of what the layer's TileJSON would say, so that another filter is asked for without a way to the server before. */
+function tilesOf({ links, revision, minzoom, maxzoom, extent, attribution }, query) {
+  const url = withQuery(links.tiles, [...(query ? [query] : []), `rev=${revision}`].join('&'));
+  return { type: 'vector', tiles: [url], minzoom, maxzoom, attribution, ...(extent && { bounds: extent }) };
 }
 
 function distanceBetween(one, other) {

@@ -3,7 +3,7 @@
 import { element } from './element.js';
 import { withQuery } from './api.js';
 import { isOutside } from './extent.js';
-import { classList, entryOf, inOrder, ramp, swatch } from './legend.js';
+import { classList, entryOf, inOrder, ramp, sizeList, swatch } from './legend.js';
 import { categoryFields, days, filterQuery, format, hasTime, indicators, isDrawn, isPlaceless } from './state.js';
 import { withDays, withLast, withLayer, withValue, withValues } from './state.js';
 import { fieldTitle, fieldTitleWithUnit, valueDescription, valueLabel } from './words.js';
@@ -27,9 +27,9 @@ export class Panel {
     parts.indicators.replaceChildren(...KINDS.flatMap((kind) => this.kind(kind)), ...this.pictures());
   }
 
-  /** @param {number[]} [bounds] what the map shows: west, south, east, north; nothing while there is no map */
-  update(state, bounds) {
-    for (const update of this.updates) update(state, bounds);
+  /** @param {{bounds: number[], zoom: number}} [view] what the map shows: west, south, east, north; nothing while there is no map */
+  update(state, view) {
+    for (const update of this.updates) update(state, view);
     const { words } = this.context;
     this.parts.language.href = format({ ...state, lang: words.otherLanguageTag });
   }
@@ -105,7 +105,7 @@ export class Panel {
       input.focus(); // the button goes away
       zoomTo(layer.extent);
     });
-    this.updates.push((state, bounds) => (button.hidden = !bounds || !isOutside(layer.extent, bounds)));
+    this.updates.push((state, view) => (button.hidden = !view || !isOutside(layer.extent, view.bounds)));
     return [button];
   }
 
@@ -138,6 +138,7 @@ export class Panel {
       ...(layer.description ? [element('p', {}, layer.description)] : []),
       ...this.classes(layer),
       ...fields.map((field, index) => this.field(layer, field, index === 0)),
+      ...this.together(layer),
       element('p', { class: 'note', 'data-without-position': layer.id, hidden: true }),
       element('p', { class: 'note' }, this.provenance(layer)),
       this.downloads(layer),
@@ -149,6 +150,20 @@ export class Panel {
     const legend = this.legend(layer);
     const field = layer.fields.find(({ name }) => name === legend?.field);
     return field ? classList(legend, fieldTitleWithUnit(field)) : [];
+  }
+
+  /** What rows that are drawn together look like; hidden while there are so few that none are. */
+  together(layer) {
+    const { words } = this.context;
+    const legend = this.legend(layer);
+    const attributes = { 'data-together': layer.id, hidden: true };
+    if (layer.kind === 'shapes' && legend) return [element('p', { class: 'note', ...attributes }, words.squares)];
+    if (!legend?.sizes.length) return [];
+    const isColored = layer.fields.some(({ name, role }) => name === legend.field && role === 'category');
+    const note = [words.larger, ...(isColored ? [words.frequent] : [])].join(' ');
+    const { list, scale } = sizeList(legend, words);
+    this.updates.push((state, view) => view && scale(view.zoom));
+    return [element('div', attributes, element('p', { class: 'note' }, note), list)];
   }
 
   provenance(layer) {
@@ -219,6 +234,8 @@ export class Panel {
     const { words } = this.context;
     const item = this.parts.indicators.querySelector(`[data-layer="${layer.id}"]`);
     item.querySelector('.count').textContent = answer ? counted(answer, words) : '…';
+    const together = item.querySelector('[data-together]');
+    if (together) together.hidden = !(answer?.count - answer?.without_position > this.legend(layer).budget);
     const note = item.querySelector('[data-without-position]');
     const without = isPlaceless(layer) ? 0 : (answer?.without_position ?? 0); // of those it is said already
     note.hidden = !without;

@@ -1,14 +1,17 @@
 // What a feature of the map says when it is asked: text only, whatever its attributes hold.
 
+import { withQuery } from './api.js';
 import { element } from './element.js';
+import { cellAround } from './extent.js';
 import { entryOf, swatch } from './legend.js';
+import { filterQuery } from './state.js';
 import { fieldTitle, valueDescription, valueLabel } from './words.js';
 
 /**
  * The content of a popup for the features at one place, one of them at a time.
  *
- * @param {{layer: object, properties: object}[]} found at least one, the topmost first
- * @param {{words: object, legends: object, zoomIn: () => void}} context
+ * @param {{layer: object, properties: object, place: number[] | null}[]} found at least one, the topmost first
+ * @param {{words: object, legends: object, state: object, zoom: number, zoomIn: () => void}} context
  */
 export function popupContent(found, context) {
   const { words } = context;
@@ -41,18 +44,31 @@ function description(feature, context) {
   return feature.properties.cluster ? aggregate(feature, context) : row(feature, context);
 }
 
-function aggregate({ layer, properties }, { words, legends, zoomIn }) {
+function aggregate({ layer, properties, place }, context) {
+  const { words, legends, zoom, zoomIn } = context;
   const facts = [];
   for (const field of layer.fields) {
     const value = properties[field.name];
-    if (field.role === 'category' && value !== undefined) facts.push([field, words.mostly(valueLabel(field, value, words)), value]);
+    if (field.role === 'category' && value !== undefined) facts.push([field, words.mostFrequent(valueLabel(field, value, words)), value]);
     const sum = properties[`sum_${field.name}`];
     if (sum !== undefined) facts.push([field, words.inTotal(words.amount(sum, field.unit))]);
   }
   const count = words.number(properties.point_count);
   const made = section(words.here[layer.kind](count), layer.title, facts, legends[layer.id]);
-  made.append(button(words.zoomIn, zoomIn));
+  const mayPart = Math.floor(zoom) < layer.maxzoom; // beyond it tiles are only magnified
+  const said = [place ? words.together.point : words.together.square, ...(mayPart ? [] : [words.together.close])];
+  made.append(element('p', { class: 'note' }, said.join(' ')));
+  if (mayPart) made.append(button(words.zoomIn, zoomIn));
+  else if (place) made.append(downloadOf(layer, place, context));
   return made;
+}
+
+/** The rows of a dot, under the filter that it was drawn with. */
+function downloadOf(layer, place, { words, state }) {
+  const filter = filterQuery(state, layer);
+  const box = cellAround(place, layer.maxzoom).map((side) => side.toFixed(9));
+  const query = [...(filter ? [filter] : []), `bbox=${box}`].join('&');
+  return element('p', {}, element('a', { download: true, href: withQuery(layer.links.downloads.csv, query) }, words.downloadThese));
 }
 
 function row({ layer, properties }, { words, legends }) {
