@@ -7,6 +7,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 Instants = NDArray[np.int64]
@@ -47,21 +48,53 @@ def to_text(instant: int, zone: ZoneInfo) -> str:
     return to_datetime(instant, UTC_ZONE if shift % MINUTE else zone).isoformat()
 
 
-def to_texts(instants: Instants, zone: ZoneInfo) -> NDArray[np.str_]:
-    """`to_text` of every instant, shape (n,); a missing one becomes the empty text."""
+def to_texts(instants: Instants, zone: ZoneInfo) -> pa.StringArray:
+    """`to_text` of every instant, shape (n,); null for a missing one. Instants are of the years 1 to 9999.
+
+    Digits are written into a matrix, a row for each instant, and those that are said are taken from it.
+    """
     known = instants != NO_TIME
     shift = offsets(instants, zone)
     shift = np.where(shift % MINUTE, 0, shift)
-    wall = np.where(known, instants + shift, 0).astype("M8[us]")
-    whole = not np.any(wall.astype(np.int64) % SECOND)
-    texts = np.datetime_as_string(wall, unit="s" if whole else "us")
-    if not whole:
-        texts = np.char.replace(texts, ".000000", "")
-    if not len(shift):
-        return texts
-    values, which = np.unique(shift, return_inverse=True)
-    suffixes = np.array([_offset_text(int(value)) for value in values])
-    return np.where(known, np.char.add(texts, suffixes[which]), "")
+    wall = np.where(known, instants + shift, 0)
+    day = wall.astype("M8[us]").astype("M8[D]")
+    month = day.astype("M8[M]")
+    second, minutes = wall % DAY // SECOND, np.abs(shift) // MINUTE
+    fraction = wall % SECOND
+    letters = np.empty((len(wall), len(_PATTERN)), np.uint8)
+    letters[:] = np.frombuffer(_PATTERN, np.uint8)
+    numbers = {
+        0: (month.astype("M8[Y]").astype(np.int64) + 1970, 4),
+        5: (month.astype(np.int64) % 12 + 1, 2),
+        8: ((day - month).astype(np.int64) + 1, 2),
+        11: (second // 3600, 2),
+        14: (second // 60 % 60, 2),
+        17: (second % 60, 2),
+        27: (minutes // 60, 2),
+        30: (minutes % 60, 2),
+    }
+    if fraction.any():
+        numbers[20] = (fraction, 6)
+    for place, (values, width) in numbers.items():
+        _write_digits(letters[:, place : place + width], values.astype(np.int32))
+    letters[shift < 0, 26] = ord("-")
+    said = np.repeat(known[:, None], len(_PATTERN), axis=1)
+    said[:, 19:26] &= (fraction > 0)[:, None]
+    ends = np.zeros(len(wall) + 1, np.int32)
+    np.cumsum(said.sum(axis=1), out=ends[1:])
+    validity = np.packbits(known, bitorder="little")
+    buffers = [pa.py_buffer(part.tobytes()) for part in (validity, ends, letters[said])]
+    return pa.Array.from_buffers(pa.string(), len(wall), buffers)
+
+
+_PATTERN = b"0000-00-00T00:00:00.000000+00:00"
+
+
+def _write_digits(letters: NDArray[np.uint8], values: NDArray[np.int32]) -> None:
+    """Numbers, shape (n,), with leading zeros into letters, shape (n, width)."""
+    for place in reversed(range(letters.shape[1])):
+        letters[:, place] = values % 10 + ord("0")
+        values = values // 10
 
 
 def to_wall(instants: Instants, zone: ZoneInfo) -> Instants:
@@ -138,8 +171,3 @@ def _bisect(before: int, after: int, shift: int, zone: ZoneInfo) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if _shift_at(middle * SECOND, zone) == shift else (middle, high)
     return high * SECOND
-
-
-def _offset_text(shift: int) -> str:
-    minutes = abs(shift) // MINUTE
-    return f"{'-' if shift < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}"

@@ -54,5 +54,4 @@ def _told(snapshot: Snapshot, name: str, rows: Rows) -> pa.Array:
     column = snapshot.columns[name]
     if not isinstance(column, TimeColumn):
         return _typed(snapshot, name, rows)
-    texts = times.to_texts(column.values[rows], snapshot.layer.zone)
-    return pa.array(texts, pa.string(), mask=texts == "")
+    return times.to_texts(column.values[rows], snapshot.layer.zone)

@@ -328,8 +328,7 @@ def _field_column(snapshot: Snapshot, filter: Filter, name: str, content: Conten
         return mvt.Column(name, column.values, np.concatenate([column.codes[content.members], led]).astype(np.int32))
     values = column.arrow(content.members)
     if isinstance(column, TimeColumn):
-        texts = times.to_texts(column.values[content.members], snapshot.layer.zone)
-        values = pa.array(texts, pa.string(), mask=texts == "")
+        values = times.to_texts(column.values[content.members], snapshot.layer.zone)
     return _column(name, values, content)
 
 
