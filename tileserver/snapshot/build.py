@@ -11,7 +11,7 @@ import secrets
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,7 +152,7 @@ def _write(layer: Layer, spool: Spool, draft: Path, *, progress: bool) -> dict[s
                 fullness.add(part.codes)
                 square = leaves.append(part.codes, part.by_code, _groups(part.table, category, groups, spool))
                 rows = _grouped(rows, square)
-            files.append(part.table.take(pa.array(rows)), part.placed)
+            files.append(part.table, rows, part.placed)
             bar.update(len(rows))
     return {
         "layer": layer.id,
@@ -295,19 +295,28 @@ class _Files:
             if magnitude * unit < 2.0**62:  # half of what int64 holds, since a magnitude is only nearly exact
                 self._sums[name] = _Sums(folder, f"sums.field.{name}", np.dtype(np.int64))
 
-    def append(self, rows: pa.Table, placed: bool) -> None:
-        """Take rows in their order; those without position come after all that have one."""
+    def append(self, table: pa.Table, rows: NDArray[np.int64], placed: bool) -> None:
+        """Take rows of a part in their order; those without position come after all that have one; two files at a time."""
+        order = pa.array(rows)
+        work: list[Callable[[], None]] = []
+
+        def add(file: Callable[[Any], None], name: str, made: Callable[[pa.ChunkedArray], Any]) -> None:
+            work.append(lambda: file(made(table[name].take(order))))
+
         for name, column in self._columns.items():
-            column.append(_one(rows[name]))
+            add(column.append, name, _one)
         if self._geometry:
-            self._geometry.append(_one(rows[GEOMETRY]))
+            add(self._geometry.append, GEOMETRY, _one)
         if self._ids:
-            self._ids.append(feature_ids(rows[self._layer.id_name]))
+            add(self._ids.append, self._layer.id_name, feature_ids)
         if placed:
             for name, axis in self._axes.items():
-                axis.append(rows[name].to_numpy())
+                add(axis.append, name, pa.ChunkedArray.to_numpy)
             for name, sums in self._sums.items():
-                sums.append(rows[name].to_numpy() if name in (X, Y) else fixed(rows[name]))
+                add(sums.append, name, pa.ChunkedArray.to_numpy if name in (X, Y) else fixed)
+        with ThreadPoolExecutor(2) as writers:
+            for done in [writers.submit(each) for each in work]:
+                done.result()
 
     def finish(self) -> dict[str, Any]:
         arrays = {name[1:]: axis.finish() for name, axis in self._axes.items()}

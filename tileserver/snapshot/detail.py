@@ -84,5 +84,8 @@ def _features(codes: NDArray[np.uint64], counts: NDArray[np.int64], zoom: int) -
         return _NO_TILES
     tiles = codes >> np.uint64(2 * (cell_level(zoom) - zoom))
     starts = np.flatnonzero(np.r_[True, tiles[1:] != tiles[:-1]])
-    features = np.stack([np.where(counts > most, 1, counts) for most in MOST_MEMBERS], axis=1)
-    return tiles[starts], np.add.reduceat(features, starts)
+    features = np.repeat(np.add.reduceat(counts, starts)[:, None], len(MOST_MEMBERS), axis=1)
+    for place, most in enumerate(MOST_MEMBERS):  # each crowded cell is one feature instead of its members
+        crowded = np.flatnonzero(counts > most)
+        np.subtract.at(features[:, place], np.searchsorted(starts, crowded, side="right") - 1, counts[crowded] - 1)
+    return tiles[starts], features
