@@ -23,6 +23,11 @@ VARINT, FIXED64, DELIMITED = 0, 1, 2
 """Protocol Buffers' wire types."""
 
 
+TYPES = (pa.string(), pa.large_string(), pa.int64(), pa.float64(), pa.bool_())
+FEW = 48
+"""Features, and values, up to which loops are quicker than arrays; what they write is the same, to the byte."""
+
+
 def _key(field: int, wire_type: int) -> int:
     return field << 3 | wire_type
 
@@ -67,8 +72,15 @@ def layer(
         return b""
     if ids is not None and len(ids) != len(geometry):
         raise ValueError(f"there are {len(ids)} ids; the geometry has {len(geometry)} features")
-    keys, values, tags = _attributes(columns, len(geometry))
-    features = _features(geometry, tags, ids)
+    for column in columns:
+        if len(column.codes) != len(geometry):
+            raise ValueError(f"column {column.name} has codes of {len(column.codes)} features; the geometry has {len(geometry)}")
+    if len(geometry) <= FEW:
+        keys, values, few_tags = _few_attributes(columns, len(geometry))
+        features = _few_features(geometry, few_tags, ids)
+    else:
+        keys, values, tags = _attributes(columns, len(geometry))
+        features = _features(geometry, tags, ids)
     tail = bytes([_key(5, VARINT)]) + varint.one(extent) + bytes([_key(15, VARINT), 2])
     return _delimited(3, b"".join([_text(1, name), features, *(_text(3, key) for key in keys), *values, tail]))
 
@@ -92,8 +104,6 @@ def _attributes(columns: Sequence[Column], n: int) -> tuple[list[str], list[byte
     shared: dict[tuple[int, int], int] = {}
     count = 0
     for column in columns:
-        if len(column.codes) != n:
-            raise ValueError(f"column {column.name} has codes of {len(column.codes)} features; the geometry has {n}")
         used, ranks = _used(column)
         if len(used) == 0:
             continue
@@ -122,6 +132,41 @@ def _used(column: Column) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     present[codes] = True  # code -1 marks the last, extra one
     present[-1] = False
     return np.flatnonzero(present), (np.cumsum(present) - 1)[codes]
+
+
+def _few_attributes(columns: Sequence[Column], n: int) -> tuple[list[str], list[bytes], list[bytes]]:
+    """As `_attributes`, with each feature's tags as bytes."""
+    keys: list[str] = []
+    values: list[bytes] = []
+    tags = [b""] * n
+    shared: dict[tuple[int, int], int] = {}
+    count = 0
+    for column in columns:
+        codes = column.codes.tolist()
+        used = sorted({code for code in codes if code >= 0})
+        if not used:
+            continue
+        first = shared.setdefault((id(column.values), id(column.codes)), count)
+        key = varint.one(len(keys))
+        tag_of = {code: key + varint.one(first + rank) for rank, code in enumerate(used)}
+        tags = [tag + tag_of.get(code, b"") for tag, code in zip(tags, codes, strict=True)]
+        keys.append(column.name)
+        if first == count:
+            values.append(_values(column.values, np.array(used, np.int64)))
+            count += len(used)
+    return keys, values, tags
+
+
+def _few_features(geometry: Geometry, tags: Sequence[bytes], ids: NDArray[np.uint64] | None) -> bytes:
+    """As `_features`."""
+    commands, starts = geometry.commands.tolist(), geometry.starts.tolist()
+    features = []
+    for place, (kind, tag) in enumerate(zip(geometry.types.tolist(), tags, strict=True)):
+        id = b"" if ids is None else bytes([_key(1, VARINT)]) + varint.one(int(ids[place]))
+        shape = b"".join(map(varint.one, commands[starts[place] : starts[place + 1]]))
+        about = id + (_delimited(2, tag) if tag else b"") + bytes([_key(3, VARINT), kind])
+        features.append(_delimited(2, about + _delimited(4, shape)))
+    return b"".join(features)
 
 
 def _features(geometry: Geometry, tags: Sequence[Cells], ids: NDArray[np.uint64] | None) -> bytes:
@@ -154,11 +199,6 @@ def _in_columns(geometry: Geometry) -> list[Cells] | None:
     if each > 16 or (np.diff(geometry.starts) != each).any():
         return None
     return [Varints.of(command) for command in np.ascontiguousarray(geometry.commands.reshape(-1, each).T)]
-
-
-TYPES = (pa.string(), pa.large_string(), pa.int64(), pa.float64(), pa.bool_())
-FEW = 48
-"""Values, up to which a loop is quicker than arrays."""
 
 
 def _values(values: pa.Array[Any], used: NDArray[np.int64]) -> bytes:
