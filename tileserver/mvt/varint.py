@@ -91,8 +91,13 @@ def _spread(column: Varints, digits: NDArray[np.uint8], written: Mask) -> None:
     digits[:, -1] = rest
 
 
+_ONE_BYTE = tuple(bytes([value]) for value in range(0x80))
+
+
 def one(value: int) -> bytes:
     """A single number ≥ 0."""
+    if value < 0x80:
+        return _ONE_BYTE[value]
     digits = bytearray()
     while value > 0x7F:
         digits.append(value & 0x7F | 0x80)
