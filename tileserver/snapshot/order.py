@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 WORLD_BITS = 32
 """Positions have 32 bits an axis over the whole world."""
 
-LEAVES = 4_096
+LEAVES = 2_048
 """A leaf holds at most this part of the rows, so that there are some thousand leaves, whatever the number of rows."""
 SMALL_LEAF = 4_096
 """Rows that a leaf may hold in any case: to read so few is no more work than to find runs among them."""
