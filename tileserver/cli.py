@@ -40,7 +40,7 @@ NO_LAYERS = "there is no folder layers/ here; make a place of your own with tile
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    args = parser().parse_args(argv)
+    args = parse(argv)
     command: Callable[[argparse.Namespace], int] = args.run
     try:
         return command(args)
@@ -61,11 +61,22 @@ def _in_words(error: OSError, path: Path | None = None) -> str:
     return f"{named or 'a file or a connection'}: {error.strerror or ' '.join(str(error).split()) or unsaid}"
 
 
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; FROM and ID are taken after options too, which argparse alone does not do once LAYER is read."""
+    top = parser()
+    args, rest = top.parse_known_args(argv)
+    if unknown := [each for each in rest if each.startswith("-") or "several" not in args]:
+        top.error(f"{unknown[0]} is not understood here; tileserver {args.command} --help shows what is")
+    if rest:
+        setattr(args, args.several, [*getattr(args, args.several), *rest])
+    return args
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         "tileserver", description="A city's tables and files as vector tiles.", epilog=EXAMPLES, formatter_class=AS_WRITTEN
     )
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    commands = top.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for add in (_add_init, _add_new, _add_serve, _add_ingest, _add_forget, _add_demo, _add_check):
         add(commands)
     return top
@@ -110,13 +121,17 @@ def _add_ingest(commands: Commands[argparse.ArgumentParser]) -> None:
     command = _command(commands, "ingest", _ingest, "Bring files into a layer.", example)
     command.add_argument("layer", metavar="LAYER", help="the layer's id: the name of its file without .toml")
     command.add_argument(
-        "sources", nargs="*", metavar="FROM", help="files, globs or addresses on the web (default: from in the layer file)"
+        "sources",
+        nargs="*",
+        default=[],
+        metavar="FROM",
+        help="files, globs or addresses on the web (default: from in the layer file)",
     )
     _takes_store(command)
     how = command.add_mutually_exclusive_group()
     how.add_argument("--append", action="store_false", dest="replace", help="add rows, update those whose id is there (default)")
     how.add_argument("--replace", action="store_true", help="the same, and remove the rows that are not in the files")
-    command.set_defaults(replace=False)
+    command.set_defaults(replace=False, several="sources")
 
 
 def _add_forget(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -124,6 +139,7 @@ def _add_forget(commands: Commands[argparse.ArgumentParser]) -> None:
     command = _command(commands, "forget", _forget, "Remove records for good, and keep them from coming back.", example)
     command.add_argument("layer", metavar="LAYER", help="the layer's id: the name of its file without .toml")
     command.add_argument("ids", nargs="+", metavar="ID", help="the records' ids, as downloads show them")
+    command.set_defaults(several="ids")
     _takes_store(command)
 
 
@@ -283,6 +299,11 @@ def _demo(args: argparse.Namespace) -> int:
     if args.events < 0:
         raise ConfigError("--events: a number of rows, 0 or more")
     settings = _settings(args)
+    if not all((settings.layers / f"{id}.toml").is_file() for id in demo.LAYERS):
+        raise ConfigError(
+            f"{settings.layers}: lacks the demo city's layer files, which are taken where there is no layers/: "
+            "run tileserver demo, then tileserver serve, in an empty folder"
+        )
     made = [_layer(settings, id) for id in demo.LAYERS]
     width, height = demo.write_elevation(settings.rasters, seed=args.seed)
     print(f"{settings.rasters / demo.ELEVATION}: {width} × {height} values", flush=True)
