@@ -312,6 +312,11 @@ def test_what_is_no_comparison_of_a_field_with_values_is_refused(text: str) -> N
     assert not any(word in detail for word in ("pg_", "passwd", "DROP", "casei", "query_to_xml"))
 
 
+@pytest.mark.parametrize("text", ["kind = THEFT", 'kind = "A"', "undeclared = units", "THEFT = kind"])
+def test_a_text_without_quotes_is_answered_with_how_to_quote(text: str) -> None:
+    assert refused(("filter", text)).endswith("A text stands in quotes: status = 'OPEN'.")
+
+
 @pytest.mark.parametrize(
     "tree",
     [

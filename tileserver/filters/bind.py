@@ -92,6 +92,10 @@ class _Binding:
     def _comparison(self, op: str, args: Sequence[Tree], negated: bool) -> Condition:
         match op, args:
             case (("=" | "<>" | "<" | "<=" | ">" | ">="), [left, right]):
+                if _is_field(left) and _is_field(right):
+                    raise BadRequest(
+                        "filter compares a field with a value, not with a field. A text stands in quotes: status = 'OPEN'."
+                    )
                 if _is_field(right):
                     op, left, right = _FLIPPED.get(op, op), right, left
                 field = self._field(left)
