@@ -2,7 +2,7 @@
 
 | file | dtype | length | what for |
 |---|---|---|---|
-| `outlines.kinds` | uint8 | n | MVT's type of a shape: 1 point, 2 line, 3 polygon; a collection's is that of its highest dimension |
+| `outlines.kinds` | uint8 | n | MVT's type: 1 point, 2 line, 3 polygon; of a collection that of its highest dimension |
 | `outlines.shapes` | int64 | n + 1 | where a shape begins in the polygons |
 | `outlines.polygons` | int64 | p + 1 | where a polygon begins in the paths; a line, and a point, is one of one path |
 | `outlines.paths` | int64 | r + 1 | where a path (a ring, not closed, exterior first; a line; a point) begins in the vertices |
