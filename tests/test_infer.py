@@ -25,6 +25,7 @@ from tileserver import catalog, indexer, infer
 from tileserver.catalog import Layer
 from tileserver.cli import main
 from tileserver.errors import ConfigError, IngestError, StoreError
+from tileserver.infer.draft import COLORED
 from tileserver.infer.facts import words
 from tileserver.infer.systems import candidates, nearest
 from tileserver.ingest import ingest
@@ -32,6 +33,7 @@ from tileserver.ingest.ledger import Ledger
 from tileserver.privacy import block
 from tileserver.settings import load
 from tileserver.stores import PostgisStore, open_store
+from tileserver.styles.palette import COLORS
 
 Table = dict[str, list[str]]
 
@@ -231,9 +233,135 @@ def test_the_category_that_tells_most_comes_first_and_says_that_it_colours_the_m
         size=[("small", "large")[row % 2] for row in rows],
         offense_type=[("theft", "arson")[row % 2] for row in rows],
     )
-    assert [field.name for field in layer.categories] == ["offense_type", "description", "size", "zip", "hash"]
-    assert text.index("colours the map") < text.index("offense_type = {") < text.index("description  = {")
+    assert [field.name for field in layer.categories] == ["offense_type", "size", "zip", "description"]
+    assert text.index("colours the map") < text.index("offense_type = {") < text.index("size         = {")
     assert text.count("colours the map") == 1
+
+
+def test_what_has_few_values_on_most_rows_colours_before_what_has_many_or_says_nothing(tmp_path: Path) -> None:
+    rows = range(2_000)
+    layer, text, told = of(
+        tmp_path,
+        crime_type=[f"kind of crime {row % 90}" for row in rows],
+        status=["closed" if row % 50 else "open" for row in rows],
+        source=["phone" if row % 3 == 0 else "" for row in rows],
+        code=[f"{row % 5}" for row in rows],
+        region=["North", "South", "East"] * 666 + ["West"] * 2,
+    )
+    assert [field.name for field in layer.categories] == ["region", "code", "crime_type", "status"]
+    assert any(line.startswith("colours: by region, the first category; its values colour 100% of the rows") for line in told)
+    assert "move another one before it" in text
+
+
+def test_as_many_values_are_taken_to_have_colours_as_styles_have() -> None:
+    assert len(COLORS) == COLORED
+
+
+@pytest.mark.parametrize(
+    ("columns", "told_so"),
+    [
+        ({"Location": "(38.6270, -90.1994)"}, "both numbers in one column, which ingest cannot read: split it"),
+        ({"Where": "100 MAIN ST\nSt. Louis\n(38.6270, -90.1994)"}, "both numbers in one column"),
+        ({"lat": "38°37'38\"N", "lon": "90°11'58\"W"}, "in degrees and minutes, which ingest cannot read: write them as decimal"),
+        ({"geom": '{"type": "Point", "coordinates": [-90.2, 38.6]}'}, "as GeoJSON, which ingest cannot read in a column: write"),
+    ],
+)
+def test_positions_that_cannot_be_read_are_not_published_and_how_to_mend_them_is_told(
+    tmp_path: Path, columns: dict[str, str], told_so: str
+) -> None:
+    file = written(tmp_path, {"kind": ["a", "b"] * 9, **{name: [value] * 18 for name, value in columns.items()}})
+    layer, text, told = new(tmp_path, file)
+    assert list(layer.fields) == ["kind"]
+    assert any(line.startswith("not published: ") and told_so in line for line in told)
+    assert any(line.startswith("to draw them, mend the columns of positions") for line in told)
+    assert tomllib.loads(text)["position"] == "optional"
+
+
+def test_exact_positions_within_a_text_are_not_published_beside_those_of_the_map(tmp_path: Path) -> None:
+    layer, _, told = of(tmp_path, Where=[f"{100 + row} MAIN ST\n(34.7{row:03d}, -92.3{row:03d})" for row in range(30)])
+    assert list(layer.fields) == []
+    assert "not published: Where, which seems to hold positions, exact ones" in told
+
+
+def test_addresses_alone_may_be_joined_to_a_layer_that_has_positions(tmp_path: Path) -> None:
+    (tmp_path / "layers").mkdir()
+    (tmp_path / "layers" / "parcels.toml").write_text(
+        'title = "P"\nkind = "places"\n[fields]\nid = { role = "id" }\naddress = { role = "address" }\n'
+    )
+    places = {"id": ["1", "2"], "address": ["100 N MAIN ST", "200 N MAIN ST"], "lon": ["-90.2", "-90.3"], "lat": ["38.6", "38.7"]}
+    parcels = catalog.load_layer(tmp_path / "layers" / "parcels.toml")
+    columns = {"Type": ["a", "b"] * 9, "Site Address": ["100 North Main Street", "200 N. Main"] * 9}
+    layer, text, told = new(tmp_path, written(tmp_path, columns))
+    assert any("take positions from another layer that has one for each Site Address: [ingest.join]" in line for line in told)
+    assert layer.position == "optional"
+    join = "\n".join(line.removeprefix("# ") for line in text[text.index("# [ingest.join]") :].splitlines())
+    (tmp_path / "layers" / "made.toml").write_text(text[: text.index("# [ingest.join]")] + join)
+    layer = catalog.load_layer(tmp_path / "layers" / "made.toml")
+    with open_store(str(tmp_path / "data")) as store:
+        ingest(parcels, store, [str(written(tmp_path, places, "parcels.csv"))], folder=tmp_path, home=tmp_path)
+        ledger = ingest(layer, store, (), folder=tmp_path / "layers", home=tmp_path / "made", other=parcels)
+    assert ledger.joined["matched"] > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Requests of the city,,,\nMay 2024,,,\n,,,\nid,kind,lat,lon\n1,a,38.6,-90.2\n", "a title, and .* stand in line 4; delete"),
+        ("Requests of the city\nid;kind;lat;lon\n1;a;38.6;-90.2\n", "a title, and .* stand in line 2; delete"),
+        (
+            "1,2024-01-01,38.61,-90.2\n2,2024-01-02,38.62,-90.3\n",
+            "first line seems to hold values: 1, 2024-01-01, 38.61, -90.2; write",
+        ),
+        ("<!DOCTYPE html>\n<html><p>Sign in</p></html>\n", "is a web page or XML, and no table; download"),
+    ],
+)
+def test_a_file_that_does_not_begin_with_the_names_of_its_columns_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "data.csv").write_text(text)
+    with pytest.raises(IngestError, match=told):
+        new(tmp_path, tmp_path / "data.csv")
+    assert list((tmp_path / "layers").iterdir()) == []
+
+
+def test_utf_16_without_a_mark_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("id,lat,lon\n1,38.6,-90.2\n", "utf-16-le")
+    with pytest.raises(IngestError, match="UTF-16 without a mark that says so; save it as UTF-8"):
+        new(tmp_path, tmp_path / "data.csv")
+
+
+def test_a_line_that_tells_excel_the_delimiter_is_passed_by(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("sep=;\nn;lat;lon\n1;38.6;-90.2\n2;38.7;-90.3\n")
+    layer, _, _ = new(tmp_path, tmp_path / "data.csv")
+    assert (layer.ingest.x, list(layer.fields)) == ("lon", ["n"])
+    assert ingested(tmp_path, layer).published == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "step", "unit"),
+    [
+        ("timestamp", 1_704_067_200, 3_600, "seconds since 1970"),
+        ("reported_at", 1_704_067_200_000, 3_600_000, "milliseconds since 1970"),
+        ("opened", 45_300, 1, "days as spreadsheets count them"),
+    ],
+)
+def test_times_that_are_counted_are_told_and_how_to_write_them(tmp_path: Path, name: str, first: int, step: int, unit: str) -> None:
+    _, _, told = of(tmp_path, **{name: [first + step * row for row in range(30)]})
+    assert f"{name}: times in {unit}, it seems, which ingest cannot read: check, and write dates like 2024-01-31 10:00" in told
+    assert any(line.startswith("kind: places (points, and no column holds dates that ingest can read)") for line in told)
+
+
+def test_dates_of_eight_digits_are_dates_whatever_their_column_is_called(tmp_path: Path) -> None:
+    days = [f"202401{row % 28 + 1:02d}" for row in range(60)]
+    layer, _, _ = of(tmp_path, reported=days, number=[f"2024{row:04d}" for row in range(60)])
+    assert ingested(tmp_path, layer).rejected == 0
+    assert layer.time_field is not None
+    assert (layer.time_field.name, layer.fields["number"].role) == ("reported", "id")
+
+
+def test_columns_of_one_name_are_told(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("kind,kind,lat,lon,\na,b,38.6,-90.2,\na,b,38.6,-90.3,\n")
+    _, _, told = new(tmp_path, tmp_path / "data.csv")
+    assert any(line.startswith("not published: kind, since several columns are called so") for line in told)
+    assert any(line.startswith("not published: columns without a name") for line in told)
 
 
 def test_free_text_is_told_and_not_published(tmp_path: Path) -> None:

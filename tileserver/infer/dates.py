@@ -35,6 +35,9 @@ ISO_FORMATS = tuple(each for each in FORMATS if each.startswith("%Y-%m-%d") or e
 _LIKE_A_DATE = (
     r"^\D{0,12}[0-9]{1,4}[-/. ,][0-9A-Za-z]{1,9}[-/. ,]+[0-9]{1,4}(?:\D|$)|^[A-Za-z]{3,9},? [A-Za-z]{0,9} ?[0-9]{1,2},? [0-9]{4}"
 )
+_DATE_OF_DIGITS = r"^(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])([0-9]{6})?$"
+_SURE = 20
+"""Different numbers that all could be dates are dates, whatever their column is called."""
 _DATED = re.compile(r"date|time|day|datum|fecha", re.IGNORECASE)
 
 
@@ -94,8 +97,8 @@ def _may_be_dates(name: str, values: pa.Array[Any]) -> bool:
     if not len(first):
         return False
     like = pc.mean(pc.match_substring_regex(first, _LIKE_A_DATE).cast(pa.float64())).as_py()
-    digits = pc.all(pc.match_substring_regex(first, r"^(19|20)[0-9]{6}([0-9]{6})?$")).as_py()
-    return bool(like > 0.5 or (digits and _DATED.search(name)))
+    digits = pc.all(pc.match_substring_regex(first, _DATE_OF_DIGITS)).as_py()
+    return bool(like > 0.5 or (digits and (_DATED.search(name) or len(first) >= _SURE)))
 
 
 def _read(values: pa.Array[Any], formats: Sequence[str]) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ from tileserver.infer.people import (
     names_streets,
     personal,
 )
-from tileserver.infer.place import Place, axis
+from tileserver.infer.place import Place, unreadable
 
 Setting = str | bool
 
@@ -27,6 +27,12 @@ MOST_VALUES = 100
 MOST_REPEATED = 300
 """The same, where each comes again so many times:"""
 OFTEN = 20
+COLORED = 7
+"""Values of a category that styles give a color of their own; the others share one."""
+TOLD_APART = 0.75
+"""Rows that have such a value, of all, where colors tell a map's rows apart."""
+CONSTANT = 0.95
+"""Rows with the same value, of those that have one, from which on it says nothing."""
 LONG_TEXT = 6
 """Words from which on a value is a text that somebody wrote, and may tell about a person."""
 SHORT_TEXT = 3
@@ -74,6 +80,21 @@ class Draft:
     @property
     def with_role(self) -> dict[str, Drafted]:
         return {each.role: each for each in self.declared if each.role}
+
+    @property
+    def coloring(self) -> Drafted | None:
+        """The field that styles color by."""
+        return next((each for each in self.declared if each.role == "category"), None)
+
+    @property
+    def has_unreadable_positions(self) -> bool:
+        return self.place.shape == "none" and any(unreadable(each.facts) for each in self.fields)
+
+    @property
+    def joinable(self) -> Drafted | None:
+        """The field by which another layer could give positions: an address, else a number of a parcel or the like."""
+        keys = [each for each in self.fields if is_address_key(each.facts.name)]
+        return next((each for each in [*self.declared, *keys] if each.role == "address" or each in keys), None)
 
 
 def draft_of(
@@ -143,10 +164,12 @@ def _drafted(name: str, facts: Facts, place: Place) -> Drafted:
 def _withheld(facts: Facts, place: Place) -> str:
     if not facts.known:
         return "holds nothing"
+    if facts.name in place.columns and place.shape != "none":
+        return "says the position, which the map has"
+    if fault := unreadable(facts):
+        return f"seems to hold positions, {fault if place.shape == 'none' else 'exact ones'}"
     if facts.name in place.columns:
-        return "says the position, which the map has" if place.shape != "none" else "seems to hold a part of a position"
-    if axis(facts.name) and facts.has_decimal_commas:
-        return "seems to hold positions, with decimal commas, which ingest cannot read; write them with a point"
+        return "seems to hold a part of a position"
     if re.fullmatch(r"shape_?_?(len|length|area|leng)|st_(area|length)\(?shape\)?", facts.name, re.IGNORECASE):
         return "a measure of the outline that the program made which wrote the file"
     if (why := personal(facts)) and not _names_areas(facts, place):
@@ -198,11 +221,23 @@ def _telling_first(fields: Sequence[Drafted]) -> list[Drafted]:
     found = [next(order) if each.role == "category" and not each.withheld else each for each in fields]
     first = next((each for each in found if each.role == "category" and not each.withheld), None)
     told = "the first category colours the map: move another one before it to colour by that"
-    return [replace(each, notes=(*each.notes, told)) if each is first else each for each in found]
+    return [replace(each, notes=(*each.notes, f"{told}; {coloring(each.facts)}")) if each is first else each for each in found]
+
+
+def coloring(facts: Facts) -> str:
+    """What colors tell of a category."""
+    if facts.distinct <= COLORED:
+        return f"its values colour {_colored(facts):.0%} of the rows"
+    return f"its {COLORED} most frequent values colour {_colored(facts):.0%} of the rows, the others are grey"
+
+
+def _colored(facts: Facts) -> float:
+    """Rows with a color of their own, of all."""
+    return float(facts.counts[:COLORED].sum() / facts.rows)
 
 
 _TELLING = (
-    r"type|kind|categor|class|offen[sc]e|crime|species|problem|cause|nature|service(?!code|type)|violation|tipo|clase|delito|servicio"
+    r"type|kind|categor|class|offen[sc]e|crime|event|species|problem|cause|nature|service(?!code|type)|violation|tipo|clase|delito|servicio"
     r"|especie|giro|art$"
 )
 _LESS_TELLING = r"status|estado|estatus|state$|priorit|prioridad|description|descripcion|method|reason|motivo"
@@ -210,12 +245,16 @@ _PLACES = (
     r"year|month|zip|postal|postcode|district|ward|precinct|beat|sector|tract|council|neighbo|cluster|^psa|^anc|quadrant|^city$|^state$"
     r"|^ano$|^anio$|mes$|colonia|barrio|distrito|municipio|codigo"
 )
-_CODED = r"^[\d\s.,-]+$|^[0-9A-Fa-f-]{8,}$|^[0-9A-Za-z]*[0-9][0-9A-Za-z]*$"
+_CODED = r"^[\d\s.,:-]+$|^[0-9A-Fa-f-]{8,}$|^[0-9A-Za-z]*[0-9][0-9A-Za-z]*$"
 
 
-def _dullness(drafted: Drafted) -> tuple[int, bool]:
-    """What a category is sorted by: names of kinds of things first; codes, years and places last."""
+def _dullness(drafted: Drafted) -> tuple[int, int, bool]:
+    """What a category is sorted by: what its colors would tell apart, then its name: kinds of things first; codes, years and
+    places last."""
     facts, name = drafted.facts, squeezed(drafted.facts.name)
+    blurred = 0 if _colored(facts) >= TOLD_APART else 1 if _colored(facts) >= TOLD_APART / 2 else 2
+    if facts.counts[0] > CONSTANT * facts.known:
+        blurred = 2
     if re.search(_PLACES, name):
         rank = 4
     elif facts.matching(_CODED) > 0.5:
@@ -224,18 +263,25 @@ def _dullness(drafted: Drafted) -> tuple[int, bool]:
         rank = 0
     else:
         rank = 1 if re.search(_LESS_TELLING, name) else 2
-    return rank, facts.distinct > 20
+    return blurred, rank, facts.distinct > 12
 
 
 def _is_category(facts: Facts) -> bool:
     """Few values that come again and again: words, codes and years."""
     if facts.type not in ("text", "integer") or not 2 <= facts.distinct <= MOST_REPEATED or facts.longest > 80:
         return False
+    if _is_hash(facts):
+        return False
     if facts.distinct > MOST_VALUES:
         return facts.type == "text" and facts.distinct * OFTEN <= facts.known
     if facts.distinct * (3 if facts.distinct <= 20 else 10) > facts.known:
         return False
     return facts.type == "text" or _is_code(facts) or facts.matching(r"^(19|20)[0-9]{2}$") == 1
+
+
+def _is_hash(facts: Facts) -> bool:
+    """Hexadecimal digits, as programs call their versions."""
+    return facts.matching(r"^[0-9a-f]{7,64}$") > ENOUGH and min(facts.matching("[a-f]"), facts.matching("[0-9]")) > 0.5
 
 
 _CODES = {
@@ -256,12 +302,14 @@ def _notes(facts: Facts, type: str) -> list[str]:
         found.append(f"{facts.rows - facts.known:,} of {facts.rows:,} rows have none")
     if type in ("integer", "number") and (bad := int(facts.counts[facts.numbers != facts.numbers].sum())):
         found.append(f"{bad:,} values are no numbers and will be left out")
-    if type in ("integer", "number") and not _is_code(facts) and not _may_be_id(facts):
+    if type in ("integer", "number") and not _is_code(facts) and not _may_be_id(facts) and not facts.since:
         found.append("to add it up in aggregates: measure = true")
     if type == "text" and facts.distinct == 1:
         found.append("always the same")
     if type == "text" and facts.mean_length > 40 and facts.distinct > facts.known / 2:
         found.append("free text: read some of it, and make sure that it tells nothing about a person")
+    if facts.since:
+        found.append(f"times in {facts.since}, it seems, which ingest cannot read: check, and write dates like 2024-01-31 10:00")
     if type == "text" and facts.has_decimal_commas:
         found.append("numbers with a decimal comma, which cannot be read: they stay text; check, and write them with a point")
     if holds_addresses(facts):
@@ -318,6 +366,8 @@ def _kind(fields: Sequence[Drafted], place: Place) -> tuple[str, str]:
             return "events", f"points with a time, {time.name}; places, if they are things that stay"
         if any(each.keys.get("type") == "datetime" for each in fields):
             return "places", "no date seems to be when something happened; events, if one is: give it role = time"
+    if any(each.facts.since for each in fields):
+        return "places", "points, and no column holds dates that ingest can read"
     return "places", "points, and no column holds dates"
 
 

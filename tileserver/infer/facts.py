@@ -25,6 +25,12 @@ LARGEST_ID = 2**53
 
 _MILLISECONDS = (100_000_000_000, 4_100_000_000_000)
 """The years 1973 to 2099, in milliseconds since 1970."""
+_COUNTED = {
+    "seconds since 1970": (100_000_000, 4_100_000_000),
+    "milliseconds since 1970": _MILLISECONDS,
+    "days as spreadsheets count them": (20_000, 75_000),
+}
+"""(Least, most): the years 1973 to 2099, for days 1954 to 2105."""
 _DATED = re.compile(r"date|time|(?:^|[^a-z])(?:at|on)$|created|updated|edited|modified|opened|closed", re.IGNORECASE)
 
 
@@ -84,6 +90,14 @@ class Facts:
         found = integers(self.values)
         least, most = _MILLISECONDS
         return self.share(found) == 1 and pc.min(found).as_py() >= least and pc.max(found).as_py() <= most
+
+    @cached_property
+    def since(self) -> str:
+        """What a column of numbers counts that seem to be times, which `ingest` does not read so; empty for others."""
+        if self.type not in ("integer", "number") or not _DATED.search(self.name):
+            return ""
+        known = self.numbers[np.isfinite(self.numbers)]
+        return next((unit for unit, (least, most) in _COUNTED.items() if ((known >= least) & (known <= most)).all()), "")
 
     @cached_property
     def has_leading_zeros(self) -> bool:

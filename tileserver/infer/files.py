@@ -10,14 +10,15 @@ from typing import Any
 
 from tileserver.catalog import Layer
 from tileserver.errors import ConfigError, IngestError
-from tileserver.infer import sample
-from tileserver.infer.draft import draft_of
+from tileserver.infer import header, sample
+from tileserver.infer.draft import Draft, draft_of
 from tileserver.infer.facts import Facts, facts_of
 from tileserver.infer.layer_files import Made, free, hints, others, schema, timezone, told, write
 from tileserver.infer.place import place_of
 from tileserver.infer.sample import Sample
 from tileserver.infer.systems import Point
 from tileserver.infer.text import Head, text_of
+from tileserver.ingest.advice import advice
 from tileserver.ingest.clean import clean
 from tileserver.ingest.sources import Source, fetch
 
@@ -33,6 +34,8 @@ def new_from_file(id: str, file: str, layers: Path, part: str | None = None, nea
     path = free(id, layers)
     ingest = {"part": part} if part else {}
     sources = _sources(file)
+    for each in sources:
+        header.check(each)
     rows = _read(sources, ingest)
     facts = [facts_of(column, rows.format) for column in rows.columns]
     beside = list(others(layers))
@@ -49,7 +52,19 @@ def new_from_file(id: str, file: str, layers: Path, part: str | None = None, nea
             edit, rehearsal = "", list(_rehearse(layer, sources))
         except IngestError as error:
             edit, rehearsal = "mend the layer file, then ", [f"ingest cannot read it so: {error}"]
-    return Made(path, (*told(draft), f"timezone: {': '.join(zone)}", *rehearsal), f"{edit}tileserver ingest {id}")
+    told_of = (*told(draft), *_to_draw(draft), f"timezone: {': '.join(zone)}", *rehearsal)
+    return Made(path, told_of, f"{edit}tileserver ingest {id}")
+
+
+def _to_draw(draft: Draft) -> Iterator[str]:
+    """Where positions could come from that `ingest` finds none of."""
+    if draft.place.shape != "none":
+        return
+    if draft.has_unreadable_positions:
+        yield "to draw them, mend the columns of positions in the file, remove this layer file, and make it again"
+    else:
+        named = f"each {draft.joinable.facts.name}" if draft.joinable else "what a column here names"
+        yield f"to draw them, take positions from another layer that has one for {named}: [ingest.join] in the layer file says how"
 
 
 def dates_of(facts: Sequence[Facts]) -> tuple[str, ...]:
@@ -121,5 +136,6 @@ def _rehearse(layer: Layer, sources: Sequence[Source]) -> Iterator[str]:
             blanked.update(cleaned.blanked)
     for reason, count in reasons.most_common():
         yield f"ingest will reject {count:,} of {rows:,} rows: {reason}"
+        yield f"{reason}: {advice(layer, reason)}"
     for name, count in blanked.most_common():
         yield f"ingest will leave out {count:,} values of {name}, which cannot be read"

@@ -11,7 +11,7 @@ from typing import Any
 from tileserver.catalog import Layer, load_layer
 from tileserver.catalog.load import LAYER_ID
 from tileserver.errors import ConfigError
-from tileserver.infer.draft import Draft
+from tileserver.infer.draft import Draft, coloring
 from tileserver.infer.place import Place
 from tileserver.infer.systems import CONTERMINOUS_US, Box, contains
 
@@ -124,17 +124,39 @@ def told(draft: Draft) -> Iterator[str]:
     ):
         if names := [each.name for each in draft.declared if each.role == role]:
             yield f"{what}: {', '.join(names)}"
-    for each in draft.fields:
-        if each.withheld.startswith("seems to hold"):
-            yield f"not published: {each.facts.name}, which {each.withheld}"
-    place = draft.place
-    if place.shape == "none":
-        yield "there are no positions: rows are counted and downloaded, not drawn"
-    elif place.lacking:
-        yield f"{place.lacking:,} rows have no position, or 0,0: they are counted and downloaded, not drawn"
-    for note in place.notes:
-        yield f"position: {note}"
+    yield from _colors(draft)
+    yield from _unpublished(draft)
+    yield from _place(draft.place)
     for each in draft.declared:
         for note in each.notes:
             if "check" in note or "no date" in note:
                 yield f"{each.name}: {note}"
+
+
+def _colors(draft: Draft) -> Iterator[str]:
+    if first := draft.coloring:
+        yield (
+            f"colours: by {first.name}, the first category; {coloring(first.facts)}. "
+            "To colour by another field, put it before this one in the layer file, with role = category"
+        )
+    elif draft.kind in ("events", "places"):
+        yield "colours: one for all, since no column tells kinds of rows apart; a field with role = category gives more"
+
+
+def _unpublished(draft: Draft) -> Iterator[str]:
+    for each in draft.fields:
+        if each.withheld.startswith("seems to hold"):
+            yield f"not published: {each.facts.name}, which {each.withheld}"
+    for name in draft.doubled:
+        why = f"{name}, since several columns are called so" if name else "columns without a name"
+        yield f"not published: {why}; to publish them, give each a name of its own in the file"
+
+
+def _place(place: Place) -> Iterator[str]:
+    if place.shape == "none":
+        yield "there are no positions that ingest can read: rows are counted and downloaded, not drawn"
+    elif place.lacking:
+        have = "1 row has" if place.lacking == 1 else f"{place.lacking:,} rows have"
+        yield f"{have} no position, or 0,0: counted and downloaded, not drawn"
+    for note in place.notes:
+        yield f"position: {note}"

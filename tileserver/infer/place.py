@@ -42,6 +42,9 @@ _Y = {
 _WKT = r"(?i)^(?:SRID=[0-9]+;)?\s*(?:MULTI)?(?:POINT|LINESTRING|POLYGON)\s*(?:Z|M|ZM)?\s*\("
 _WKB = r"^[0-9A-Fa-f]{10,}$"
 _PAIR = r"^\(?\s*-?[0-9]{1,3}\.[0-9]+\s*,\s*-?[0-9]{1,3}\.[0-9]+\s*\)?$"
+_PAIR_WITHIN = r"-?[0-9]{1,3}\.[0-9]{3,}\s*[,;/ ]\s*-?[0-9]{1,3}\.[0-9]{3,}"
+_SEXAGESIMAL = r"^[NSEWO]?\s*-?[0-9]{1,3}\s*[°º:d ]\s*[0-9]{1,2}(\s*['′:m ]|\.[0-9])"
+_GEOJSON = r'^\s*\{.*"coordinates"\s*:'
 _POLYGONS = (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON)
 _POINTS = (shapely.GeometryType.POINT,)
 
@@ -113,6 +116,21 @@ def _is_geometry(facts: Facts) -> bool:
     return facts.matching(_WKT) > ENOUGH or (facts.matching(_WKB) > ENOUGH and facts.matching(r"^0[01]0[0-9]00") > ENOUGH)
 
 
+def unreadable(facts: Facts) -> str:
+    """Why `ingest` cannot read the positions that a column seems to hold, and what to do; empty where it holds none."""
+    if axis(facts.name) and facts.has_decimal_commas:
+        return "with decimal commas, which ingest cannot read: write them with a point"
+    if axis(facts.name) and facts.matching(_SEXAGESIMAL) > ENOUGH:
+        return "in degrees and minutes, which ingest cannot read: write them as decimal degrees, such as -90.1994"
+    if facts.type != "text":
+        return ""
+    if facts.matching(_GEOJSON) > ENOUGH:
+        return "as GeoJSON, which ingest cannot read in a column: write them as WKT, such as POINT (-90.1994 38.627)"
+    if facts.matching(_PAIR_WITHIN) > 0.01:
+        return "both numbers in one column, which ingest cannot read: split it into two, latitude and longitude"
+    return ""
+
+
 def _axis(facts: Facts) -> tuple[str, str] | None:
     """The axis that numbers are of: the same rest of the name is the same pair of columns."""
     return axis(facts.name) if facts.type in ("integer", "number") and facts.known else None
@@ -179,7 +197,8 @@ def _located(found: _Found, place: Place, hints: Sequence[Box], city: Point | No
         said = () if found.crs.upper() in DEGREES else (f"the data say themselves that they are in {_shortly(found.crs)}",)
         return _bounded(replace(place, notes=(*found.notes, *said)), known, found.crs)
     if _is_degrees(*middle):
-        return _bounded(replace(place, notes=(*found.notes, "the numbers are degrees")), known, LONLAT)
+        where = f"the numbers are degrees, around longitude {middle[0]:.3f} and latitude {middle[1]:.3f}: check"
+        return _bounded(replace(place, notes=(*found.notes, where)), known, LONLAT)
     if city:
         guesses, where = nearest(*middle, city), f"within 100 km of {city[0]:g},{city[1]:g}"
     elif guesses := candidates(*middle, hints) if hints else []:

@@ -90,7 +90,7 @@ def _bounds(place: Place) -> Iterator[str]:
 def _position(draft: Draft) -> Iterator[str]:
     place = draft.place
     if place.shape == "none":
-        yield 'position    = "optional"  # there is none: rows are counted and downloaded; [ingest.join] may find one'
+        yield 'position    = "optional"  # there is none that ingest can read: rows are counted and downloaded, not drawn'
     elif place.lacking:
         yield f'position    = "optional"  # {place.lacking:,} rows have none, or 0,0: they are counted and downloaded, not drawn'
 
@@ -141,8 +141,9 @@ def _privacy(draft: Draft) -> list[str]:
     if not any(each.role == "address" for each in draft.declared):
         return []
     lines = ["[privacy]", 'address = "block"  # house numbers become their block']
-    if draft.kind in ("events", "places") and draft.place.shape != "none":
-        # Where an event happened is often somebody's home; a place with an address, such as a school, is to be found.
+    if draft.kind in ("events", "places"):
+        # Where an event happened is often somebody's home; a place with an address, such as a school, is to be found. Positions
+        # that another layer gives tell it too.
         sign = "" if draft.kind == "events" else "# "
         lines.append(f"{sign}snap_meters = 100  # points move to the middle of a square: exact ones tell the house too")
     return lines
@@ -163,6 +164,26 @@ def _ingest(head: Head, draft: Draft, dates: Sequence[str]) -> Iterator[str]:
         yield f"{'rename':<{width}} = {{ {', '.join(f'{quoted(column)} = {quoted(name)}' for column, name in renamed.items())} }}"
     if dates:
         yield f"{'dates':<{width}} = {_list(dates)}  # tried in this order"
+    if place.shape == "none" and not draft.has_unreadable_positions:
+        yield ""
+        yield from _join(draft)
+
+
+def _join(draft: Draft) -> Iterator[str]:
+    """How rows without positions could come by them, as a comment."""
+    yield from comment(
+        "Positions may come from another layer that has one for each address, or for whatever else a column here names: ingest "
+        "that one first, then take away these #. Addresses that it shows by block match no house."
+    )
+    column = draft.joinable
+    by = column.facts.name if column else "a column of the file"
+    to = "address" if column and column.role == "address" else "id"
+    yield "# [ingest.join]"
+    yield '# layer = "parcels"  # the id of the other layer'
+    yield f"# by    = {quoted(by)}"
+    yield f'# to    = "{to}"  # the field of the other layer that by names'
+    if to == "address":
+        yield '# match = "address"'
 
 
 def _candidates(place: Place) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -20,6 +21,7 @@ from tileserver.ingest.rows import BATCH, Rows
 from tileserver.ingest.sources import Source
 
 DELIMITERS = ",;\t|"
+_FOR_EXCEL = re.compile(rb"(?i)sep=.")
 
 BLOCK = 4 * 2**20
 """Bytes of text that are looked at together."""
@@ -53,8 +55,8 @@ def read_csv(layer: Layer, source: Source) -> Iterator[Rows]:
 
 
 def header_of(text: Text, name: str) -> tuple[list[str], str]:
-    """(the names of the columns, the delimiter): of the first line that is not blank."""
-    while (line := text.line()) and not line.strip():
+    """(the names of the columns, the delimiter): of the first line that is not blank and does not tell Excel the delimiter."""
+    while (line := text.line()) and (not line.strip() or _FOR_EXCEL.fullmatch(line.strip())):
         text.pass_by(len(line), 1)
     if len(line) > MOST_SIGNS:
         raise IngestError(f"{name}: its first line is longer than 64 MiB and cannot hold the names of columns")
