@@ -56,6 +56,7 @@ def test_everyone_may_see_the_counts_and_nobody_the_rest(tmp_path: Path, capsys:
         "removed": 0,
         "repaired": 0,
         "kept": 0,
+        "without_position": 0,
         "blanked": {"cost": 1},
         "reasons": {"no number": 1},
         "joined": {},
@@ -63,7 +64,35 @@ def test_everyone_may_see_the_counts_and_nobody_the_rest(tmp_path: Path, capsys:
     assert told["read"] == sum(told[name] for name in ("published", "unchanged", "superseded", "excluded", "rejected"))
     assert not [word for word in ("SECRET", "Secret", "secret-file", str(tmp_path)) if word in answer.text.replace("seen by", "")]
     assert listed["reports"] == {**told, "at": listed["reports"]["at"]}
-    assert "2 published" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "2 published" in out
+    assert "No number: fill it in the file; or change the layer file: without a field of role id, rows get one." in out
+
+
+def test_rows_without_a_position_are_told_to_whoever_looks_for_them_on_the_map(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    town = Town(tmp_path)
+    nowhere = "9{number},2024-01-02 03:04,NOISE,5,,{at}\n"
+    text = (
+        HEADER + ROW.format(number=1, kind="NOISE", cost=5) + nowhere.format(number=2, at=",") + nowhere.format(number=3, at="0,0")
+    )
+    assert bring(town.settings, tmp_path / "1.csv", text) == 0
+    assert "3 published, 0 unchanged. Without a position, so counted and downloaded, not drawn: 2 rows." in capsys.readouterr().out
+    assert bring(town.settings, tmp_path / "1.csv", text) == 0
+    with town.client() as client:
+        assert (ledger(client)["published"], ledger(client)["unchanged"], ledger(client)["without_position"]) == (0, 3, 2)
+
+
+def test_what_is_outside_is_told_with_the_bounds_and_their_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    town = Town(tmp_path)
+    path = town.settings.layers / "reports.toml"
+    path.write_text("bounds = [-93, 34, -92, 35]\n" + path.read_text("utf-8"), "utf-8")
+    far = ROW.format(number=2, kind="NOISE", cost=5).replace("-92.3", "92.3")
+    assert bring(town.settings, tmp_path / "1.csv", HEADER + ROW.format(number=1, kind="NOISE", cost=5) + far) == 0
+    out = capsys.readouterr().out
+    assert "Outside the bounds: widen bounds = [-93.0, 34.0, -92.0, 35.0] in the layer file if they are right" in out
+    assert "1 published, 0 unchanged, 1 rejected" in out
 
 
 def test_how_many_rows_are_withheld_is_not_told(tmp_path: Path) -> None:

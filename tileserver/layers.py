@@ -33,6 +33,7 @@ LEDGER = (
     "removed",
     "repaired",
     "kept",
+    "without_position",
     "blanked",
     "reasons",
     "joined",

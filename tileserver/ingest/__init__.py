@@ -17,7 +17,7 @@ from shapely.errors import ShapelyError
 from tqdm import tqdm
 
 from tileserver import privacy
-from tileserver.catalog import Layer
+from tileserver.catalog import GEOMETRY, Layer
 from tileserver.errors import IngestError
 from tileserver.forgotten import Forgotten
 from tileserver.ingest import feeds
@@ -185,6 +185,7 @@ def _load(
             known = admitted.batch if layer.id_field else row_ids.give(admitted.batch)
             lasting = forgotten.hold_back(layer, known)
             tally.forgotten += known.num_rows - lasting.num_rows
+            tally.without_position += lasting.column(GEOMETRY).null_count
             yield lasting
     if held is None and tally.rejected > tally.read * MOST_REJECTED:
         why = ", ".join(f"{reason} ({count:,})" for reason, count in tally.reasons.most_common(3))

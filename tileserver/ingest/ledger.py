@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tileserver.catalog import Layer
 from tileserver.errors import IngestError
+from tileserver.ingest.advice import advice
 from tileserver.ingest.clean import Cleaned
 from tileserver.ingest.rows import Rows
 from tileserver.privacy import Admitted
@@ -35,10 +36,14 @@ class Ledger:
     """Rows of the store that the files do not hold, with `replace`."""
     repaired: int
     """Rows whose geometry was invalid and is mended."""
+    without_position: int
+    """Rows that were brought in, new, unchanged or superseded, and have no position: counted and downloaded, not drawn."""
     blanked: Mapping[str, int]
     """Field → rows that lost a value in it, since it could not be read; "position" for one."""
     reasons: Mapping[str, int]
     """Why rows are rejected → how many."""
+    advice: Mapping[str, str]
+    """The same reasons → what to do about it."""
     withheld: Mapping[str, Mapping[str, int]]
     """Field with `include` → value that is not listed → excluded rows that have it; "" for none."""
     files: Mapping[str, int]
@@ -65,6 +70,8 @@ class Ledger:
         if not_modified and not self.files:
             return " ".join(not_modified)
         sentences = [f"{_counted(self.read, 'row')} read from {files}: {', '.join(parts)}."]
+        if self.without_position:
+            sentences.append(f"Without a position, so counted and downloaded, not drawn: {_counted(self.without_position, 'row')}.")
         if self.removed:
             sentences.append(f"Removed, since no published row of the files has their ids: {_counted(self.removed, 'row')}.")
         if self.repaired:
@@ -79,14 +86,15 @@ class Ledger:
             sentences.append(f"Kept as they were, in columns that a file does not have: values of {_counted(self.kept, 'row')}.")
         if self.reasons:
             sentences.append(f"Rejected: {_list(self.reasons)}.")
+        sentences += [f"{reason[:1].upper()}{reason[1:]}: {told}." for reason, told in self.advice.items()]
         sentences += [f"Withheld by {name}: {_list(values)}." for name, values in self.withheld.items()]
         if self.forgotten:
             sentences.append(f"Held back, since they were forgotten: {_counted(self.forgotten, 'row')}.")
         return " ".join(sentences + not_modified)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, to be written as JSON."""
-        return asdict(self) | {"at": self.at.isoformat()}
+        """Plain values, to be written as JSON; advice is for whoever brings the rows in."""
+        return {name: value for name, value in asdict(self).items() if name != "advice"} | {"at": self.at.isoformat()}
 
 
 _LISTED = 10
@@ -111,8 +119,10 @@ class Tally:
     excluded: int = 0
     rejected: int = 0
     repaired: int = 0
+    without_position: int = 0
     blanked: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    advice: dict[str, str] = field(default_factory=dict)
     withheld: dict[str, Counter[str]] = field(default_factory=dict)
     files: Counter[str] = field(default_factory=Counter)
     lacking: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -131,7 +141,9 @@ class Tally:
         self.rejected += len(cleaned.rejected)
         self.repaired += cleaned.repaired
         self.blanked.update(cleaned.blanked)
-        self.reasons.update(reason for _, reason in cleaned.rejected)
+        reasons = Counter(reason for _, reason in cleaned.rejected)
+        self.reasons.update(reasons)
+        self.advice.update({reason: advice(layer, reason) for reason in reasons})
         held_back = cleaned.batch.filter(pa.array(admitted.withheld))
         for name, listed in layer.privacy.include.items():
             values = held_back.column(name).to_pylist()
@@ -159,8 +171,10 @@ class Tally:
             rejected=self.rejected,
             removed=published.removed,
             repaired=self.repaired,
+            without_position=self.without_position,
             blanked=dict(self.blanked),
             reasons=dict(self.reasons),
+            advice=self.advice,
             withheld={name: dict(values) for name, values in self.withheld.items() if values},
             files=dict(self.files),
             lacking=self.lacking,
