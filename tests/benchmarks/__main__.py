@@ -16,9 +16,9 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import shapely
-from postgres import cluster
+from postgres import cluster, database
 
-from benchmarks import building, growth, ingest, memory, peers, points, reports
+from benchmarks import building, growth, ingest, memory, parcels, peers, points, reports, shapes
 from benchmarks.reports import LAYER
 from benchmarks.tables import Measured, table
 from tileserver.snapshot import Snapshot
@@ -41,16 +41,27 @@ KIND_TO_TILES = {
 
 
 class City:
-    """The reports in PostGIS and their snapshot, made when the first part asks for them."""
+    """What is in PostGIS, and the snapshot of the reports, made when the first part asks for them."""
 
     def __init__(self, stack: ExitStack, rows: int) -> None:
         self._stack = stack
         self._rows = rows
 
     @cached_property
+    def _cluster(self) -> str:
+        return self._stack.enter_context(cluster(**KIND_TO_TILES))
+
+    @cached_property
     def database(self) -> str:
-        address = self._stack.enter_context(cluster(**KIND_TO_TILES))
-        reports.load(address, self._rows)
+        """Of the reports."""
+        reports.load(self._cluster, self._rows)
+        return self._cluster
+
+    @cached_property
+    def shapes(self) -> str:
+        """The database of the parcels and streets: as many fewer as there are fewer reports, in a city as dense."""
+        address = self._stack.enter_context(database(self._cluster))
+        parcels.load(address, parcels.COUNT * self._rows // ROWS)
         return address
 
     @cached_property
@@ -89,6 +100,7 @@ def run(parts: Sequence[str], rows: int) -> None:
 PARTS: dict[str, Callable[[str, City, int], Measured]] = {
     "ingest": lambda ordinary, _, __: ingest.measure(ordinary),
     "points": lambda _, city, __: points.measure(city.database, city.snapshot),
+    "shapes": lambda _, city, __: shapes.measure(city.shapes),
     "building": lambda _, city, __: building.measure(city.database),
     "growth": lambda _, __, rows: growth.measure(rows),
     "memory": lambda _, __, rows: memory.measure(rows),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -29,8 +29,8 @@ class Asked:
     """The same as SQL, with {0}, {1} … where its values stand: one text for all filters of a kind."""
     values: tuple[Any, ...] = ()
 
-    def parse(self) -> Filter:
-        return filters.parse([LAYER], self.items, _no_complete_through, _no_area)[LAYER.id]
+    def parse(self, layer: Layer = LAYER) -> Filter:
+        return filters.parse([layer], self.items, _no_complete_through, _no_area)[layer.id]
 
     def __add__(self, other: Asked) -> Asked:
         """Both conditions."""
@@ -134,6 +134,17 @@ OTHERS: dict[str, Make] = {
 def any_other(random: np.random.Generator) -> Asked:
     """One of those that the order of the snapshot was not made for."""
     return list(OTHERS.values())[int(random.integers(len(OTHERS)))](random)
+
+
+def most_of(field: str, values: Sequence[str]) -> Make:
+    """All values of a category but a few."""
+
+    def make(random: np.random.Generator) -> Asked:
+        number = int(random.integers(len(values) * 2 // 3, len(values)))
+        chosen = [values[at] for at in random.choice(len(values), number, replace=False)]
+        return Asked(tuple((field, value) for value in chosen), f"{field} = ANY({{0}})", (chosen,))
+
+    return make
 
 
 CASES: dict[str, Make] = {

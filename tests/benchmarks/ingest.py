@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -65,8 +66,14 @@ def versions(address: str) -> dict[str, str]:
         finally:
             await connection.close()
 
-    gdal = subprocess.run(["ogr2ogr", "--version"], capture_output=True, text=True, check=True).stdout
-    return {**asyncio.run(ask()), "gdal": gdal.removeprefix("GDAL ").partition(",")[0]}
+    return {**asyncio.run(ask()), "gdal": _gdal()}
+
+
+def _gdal() -> str:
+    if not shutil.which("ogr2ogr"):
+        return "not installed"
+    told = subprocess.run(["ogr2ogr", "--version"], capture_output=True, text=True, check=True).stdout
+    return told.removeprefix("GDAL ").partition(",")[0]
 
 
 def measure(address: str, rows: int = ROWS, rounds: int = ROUNDS) -> Measured:

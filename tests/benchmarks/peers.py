@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from tqdm import tqdm
 from benchmarks import servers
 from benchmarks.asked import CASES, tile
 from benchmarks.points import content
+from benchmarks.reports import LAYER, LAYER_FILE
 from benchmarks.servers import CLIENT_CORE, PEERS, SERVER_CORE, Peer, Server
 from benchmarks.tables import Aim, Measured
 from benchmarks.tiles_of_postgis import CELLS, CIRCUMFERENCE
@@ -69,10 +70,17 @@ class Client:
         self._pools: dict[str, urllib3.HTTPConnectionPool] = {}
 
     def get(
-        self, server: Server, path: str, address: Address, items: Sequence[tuple[str, str]] = (), accept: str = "identity"
+        self,
+        server: Server,
+        path: str,
+        address: Address,
+        items: Sequence[tuple[str, str]] = (),
+        *,
+        accept: str = "identity",
+        layer: str = LAYER.id,
     ) -> Got:
         pool = self._pools.setdefault(server.origin, urllib3.connectionpool.connection_from_url(server.origin, maxsize=1))
-        url = path.format(z=address.z, x=address.x, y=address.y) + (f"?{urlencode(items)}" if items else "")
+        url = path.format(layer=layer, z=address.z, x=address.x, y=address.y) + (f"?{urlencode(items)}" if items else "")
         begin = time.perf_counter()
         answer = pool.request("GET", url, headers={"Accept-Encoding": accept}, timeout=600, retries=False, decode_content=False)
         data = answer.data
@@ -88,10 +96,11 @@ class Client:
 
 
 def measure(database: str, snapshot: Snapshot) -> Measured:
-    missing = [peer for peer in PEERS if not peer.is_installed]
-    notes = [f"{peer.name} is not installed, so it is left out; make bench-peers installs it" for peer in missing]
     run_sql(database, _function())
-    with _running(database, [peer for peer in PEERS if peer.is_installed]) as (client, ours, peers):
+    with (
+        tempfile.TemporaryDirectory(prefix="tileserver-bench-") as folder,
+        running(database, Path(folder), {LAYER.id: LAYER_FILE}) as (client, ours, peers),
+    ):
         by_name = {server.name: server for server in peers}
         tables: dict[str, list[dict[str, Any]]] = {}
         aims: list[Aim] = []
@@ -104,22 +113,29 @@ def measure(database: str, snapshot: Snapshot) -> Measured:
             tables["A function of the same GROUP BY in martin, and ours, over HTTP: time and category"] = list(
                 _cells(client, snapshot, martin, ours)
             )
-        tables["Tables as they are served, over HTTP, without filter"] = list(_shown(client, snapshot, [*peers, ours]))
-    return Measured(tables, aims, notes)
+        tables["Tables as they are served, over HTTP, without filter"] = list(shown(client, snapshot, [*peers, ours], SHOWN_ZOOMS))
+    return Measured(tables, aims, missing())
 
 
 def versions() -> dict[str, str]:
     return {peer.name: peer.version_text() if peer.is_installed else "not installed" for peer in PEERS}
 
 
+def missing() -> list[str]:
+    """A sentence for each peer that is not there."""
+    names = [peer.name for peer in PEERS if not peer.is_installed]
+    return [f"{name} is not installed, so it is left out; make bench-peers installs it" for name in names]
+
+
 @contextmanager
-def _running(database: str, peers: Sequence[Peer]) -> Iterator[tuple[Client, Server, list[Server]]]:
-    """The client on a core of its own, ours, and the peers."""
+def running(
+    database: str, folder: Path, layer_files: Mapping[str, str], among: Sequence[Peer] = PEERS, *, cached: bool = False
+) -> Iterator[tuple[Client, Server, list[Server]]]:
+    """The client on a core of its own, ours, and those of the peers that are installed."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tileserver-bench-")))
         stack.enter_context(servers.database_on_core(SERVER_CORE, database))
-        ours = stack.enter_context(servers.ours(database, folder))
-        started = [stack.enter_context(servers.running(peer, database, folder)) for peer in peers]
+        ours = stack.enter_context(servers.ours(database, folder, layer_files, cached=cached))
+        started = [stack.enter_context(servers.running(peer, database, folder)) for peer in among if peer.is_installed]
         stack.enter_context(servers.on_core(CLIENT_CORE))
         client = Client()
         stack.callback(client.close)
@@ -180,18 +196,18 @@ def _cells(client: Client, snapshot: Snapshot, martin: Server, ours: Server) -> 
         }
 
 
-def _shown(client: Client, snapshot: Snapshot, among: Sequence[Server]) -> Iterator[dict[str, Any]]:
-    """What each server shows of its table with the limits that it comes with; rows that a buffer repeats are counted too.
+def shown(client: Client, snapshot: Snapshot, among: Sequence[Server], zooms: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """What each server shows of a table with the limits that it comes with; rows that a buffer repeats are counted too.
 
     As browsers ask for it, with gzip, since tegola compresses whatever one asks for.
     """
     random = np.random.default_rng(8)
     limits = {peer.name: peer.limit for peer in PEERS}
-    for zoom in tqdm(SHOWN_ZOOMS, desc="tables as they are", leave=False):
+    for zoom in tqdm(zooms, desc="tables as they are", leave=False):
         address = tile(snapshot, zoom, random)
         for server in among:
-            client.get(server, server.table, address, accept="gzip")
-            got = client.get(server, server.table, address, accept="gzip")
+            client.get(server, server.table, address, accept="gzip", layer=snapshot.layer.id)
+            got = client.get(server, server.table, address, accept="gzip", layer=snapshot.layer.id)
             yield {
                 "server": f"{server.name}, z{zoom}",
                 "ms": got.seconds * 1e3,

@@ -1,4 +1,4 @@
-"""The peers, as `make bench-peers` installs them, and our own server: started over the same table, on one core."""
+"""The peers, as `make bench-peers` installs them, and our own server: started over the same tables, on one core."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unittest.mock import patch
 from postgres import run_sql
 from serving import free_port, serving, status, wait_until
 
-from benchmarks.reports import LAYER, LAYER_FILE
+from tileserver import catalog
 
 INSTALLED = Path(__file__).parents[2] / "build" / "peers"
 
@@ -27,7 +27,7 @@ POSTMASTER = "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)"
 STARTS_IN = 120
 """Seconds that a server may take to answer."""
 
-TEGOLA = '''
+TEGOLA = """
 [webserver]
 port = "127.0.0.1:{port}"
 
@@ -36,37 +36,40 @@ name = "city"
 type = "mvt_postgis"
 uri = "{address}"
 srid = 3857
-
-[[providers.layers]]
-name = "reports"
-geometry_fieldname = "geometry"
-geometry_type = "Point"
-id_fieldname = "report_id"
-sql = """
-SELECT ST_AsMVTGeom(geometry, !BBOX!) AS geometry, report_id, occurred_at, offense, district, loss, address
-FROM city.reports WHERE geometry && !BBOX!
 """
-
+TEGOLA_TABLE = '''
+[[providers.layers]]
+name = "{table}"
+geometry_fieldname = "geometry"
+geometry_type = "{type}"
+id_fieldname = "{id}"
+sql = """
+SELECT ST_AsMVTGeom(geometry, !BBOX!) AS geometry, {fields} FROM city.{table} WHERE geometry && !BBOX!
+"""
+'''
+TEGOLA_MAP = """
 [[maps]]
 name = "city"
-
+"""
+TEGOLA_LAYER = """
 [[maps.layers]]
-provider_layer = "city.reports"
+provider_layer = "city.{table}"
 min_zoom = 0
 max_zoom = 22
-'''
+"""
+GEOMETRY_TYPES = "SELECT f_table_name, type FROM geometry_columns WHERE f_table_schema = 'city'"
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One that answers at an origin. The paths have {z}, {x} and {y}."""
+    """One that answers at an origin. The paths have {layer}, {z}, {x} and {y}."""
 
     name: str
     origin: str
     table: str
-    """The path of a tile of the table as it is."""
+    """The path of a tile of a table as it is."""
     cells: str = ""
-    """The path of a tile over cells, if it has one, that takes `from`, `to` and `offense`."""
+    """The path of a tile of reports over cells, if it has one, that takes `from`, `to` and `offense`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Peer:
     version: Sequence[str]
     """The command, after the folder of peers, that tells it."""
     start: Callable[[str, int, Path], tuple[list[str], Mapping[str, str]]]
-    """Database, port and a folder of its own → command and environment."""
+    """Database, port and a folder that has the layer files in `layers` → command and environment."""
     table: str
     health: str
     cells: str = ""
@@ -106,7 +109,14 @@ def _pg_tileserv(address: str, port: int, _: Path) -> tuple[list[str], Mapping[s
 
 def _tegola(address: str, port: int, folder: Path) -> tuple[list[str], Mapping[str, str]]:
     config = folder / "tegola.toml"
-    config.write_text(TEGOLA.format(port=port, address=f"{address}?sslmode=disable"), "utf-8")
+    types = dict(run_sql(address, GEOMETRY_TYPES))
+    layers = [
+        {"table": layer.id, "type": types[layer.id], "id": layer.id_name, "fields": ", ".join(layer.fields)}
+        for layer in catalog.load(folder / "layers").values()
+    ]
+    text = TEGOLA.format(port=port, address=f"{address}?sslmode=disable")
+    text += "".join(TEGOLA_TABLE.format(**layer) for layer in layers)
+    config.write_text(text + TEGOLA_MAP + "".join(TEGOLA_LAYER.format(**layer) for layer in layers), "utf-8")
     return ["bin/tegola", "serve", "--no-cache", "--log-level", "ERROR", "--config", str(config)], {}
 
 
@@ -127,26 +137,26 @@ PEERS = (
         "bin/martin",
         ("bin/martin", "--version"),
         _martin,
-        "/reports/{z}/{x}/{y}",
+        "/{layer}/{z}/{x}/{y}",
         "/health",
-        "/reports_cells/{z}/{x}/{y}",
+        "/{layer}_cells/{z}/{x}/{y}",
     ),
     Peer(
         "pg_tileserv",
         "bin/pg_tileserv",
         ("bin/pg_tileserv", "--version"),
         _pg_tileserv,
-        "/city.reports/{z}/{x}/{y}.pbf",
+        "/city.{layer}/{z}/{x}/{y}.pbf",
         "/health",
         limit="50,000",
     ),
-    Peer("tegola", "bin/tegola", ("bin/tegola", "version"), _tegola, "/maps/city/reports/{z}/{x}/{y}", "/capabilities"),
+    Peer("tegola", "bin/tegola", ("bin/tegola", "version"), _tegola, "/maps/city/{layer}/{z}/{x}/{y}", "/capabilities"),
     Peer(
         "tipg",
         "tipg/bin/uvicorn",
         ("tipg/bin/python", "-c", "import importlib.metadata as m; print(m.version('tipg'))"),
         _tipg,
-        "/collections/city.reports/tiles/WebMercatorQuad/{z}/{x}/{y}",
+        "/collections/city.{layer}/tiles/WebMercatorQuad/{z}/{x}/{y}",
         "/healthz",
         limit="10,000",
     ),
@@ -174,16 +184,17 @@ def running(peer: Peer, database: str, folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def ours(database: str, folder: Path) -> Iterator[Server]:
-    """`tileserver serve` over the same table, when its snapshot is built; one worker, and no cache."""
-    (folder / "layers").mkdir()
-    (folder / "layers" / f"{LAYER.id}.toml").write_text(LAYER_FILE, "utf-8")
+def ours(database: str, folder: Path, layer_files: Mapping[str, str], *, cached: bool = False) -> Iterator[Server]:
+    """`tileserver serve` over the tables of these layers, when their snapshots are built; one worker, and no cache unless told."""
+    (folder / "layers").mkdir(exist_ok=True)
+    for id, text in layer_files.items():
+        (folder / "layers" / f"{id}.toml").write_text(text, "utf-8")
     options = ["--layers", str(folder / "layers"), "--snapshots", str(folder / "snapshots"), "--workers", "1"]
     with ExitStack() as stack:
-        with patch.dict(os.environ, NO_CACHE), on_core(SERVER_CORE):
+        with patch.dict(os.environ, {} if cached else NO_CACHE), on_core(SERVER_CORE):
             _, origin = stack.enter_context(serving(database, *options))
         wait_until(lambda: status(f"{origin}/health/ready") == 200, seconds=600)
-        path = f"/tiles/{LAYER.id}/{{z}}/{{x}}/{{y}}.mvt"
+        path = "/tiles/{layer}/{z}/{x}/{y}.mvt"
         yield Server("tileserver", origin, path, path)
 
 

@@ -52,6 +52,11 @@ class Postgis:
 
     def tile(self, statement: str, address: Address, asked: Asked) -> tuple[bytes, float]:
         """A tile, and the seconds until all of its bytes were here."""
+        data, seconds = self.value(statement, address, asked)
+        return data, seconds
+
+    def value(self, statement: str, address: Address, asked: Asked) -> tuple[Any, float]:
+        """What one column of one row has, and the seconds until it was here."""
         z, x, y = address.z, address.x, address.y
         values = (z, x, y, CIRCUMFERENCE / 2**z / 64, *asked.values) if "$4" in statement else (z, x, y, *asked.values)
         first = len(values) - len(asked.values) + 1
@@ -60,8 +65,8 @@ class Postgis:
         if prepared is None:
             prepared = self._prepared[text] = self._runner.run(self._connection.prepare(text))
         begin = time.perf_counter()
-        data = self._runner.run(prepared.fetchval(*values))
-        return data, time.perf_counter() - begin
+        value = self._runner.run(prepared.fetchval(*values))
+        return value, time.perf_counter() - begin
 
     def __enter__(self) -> Self:
         return self
