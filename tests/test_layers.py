@@ -1,10 +1,14 @@
 """What there is, and how many rows of it match."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import shapely
 from starlette.testclient import TestClient
-from town import Town
+from town import Town, report
+
+from tileserver.catalog import GEOMETRY
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +29,25 @@ def test_every_layer_is_told_with_its_fields_and_links(client: TestClient) -> No
         {"value": "FIRE", "label": "FIRE", "description": "", "count": 100},
     ]
     assert reports == client.get("/layers/reports").json()
+
+
+def test_rows_that_lie_far_off_are_in_the_extent_and_not_in_the_first_view(tmp_path: Path) -> None:
+    town = Town(tmp_path)
+    astray = [report(number, **{GEOMETRY: shapely.Point(-60, 10 + number - 300)}) for number in (300, 301)]
+    town.publish("reports", [*(report(number) for number in range(300)), *astray])
+    with town.client() as client:
+        told, tiles = client.get("/layers/reports").json(), client.get("/tiles/reports.json").json()
+    assert told["extent"] == tiles["bounds"] == [-92.3, 10, -60, 34.705]
+    west, south, east, north = told["initial_extent"]
+    assert (west, north) == (-92.3, 34.705)
+    assert -92.251 <= east < -92.2
+    assert 34.69 < south <= 34.7
+    assert tiles["center"] == [pytest.approx((west + east) / 2), pytest.approx((south + north) / 2), 12]
+
+
+def test_where_no_row_lies_far_off_the_first_view_holds_all(client: TestClient) -> None:
+    for layer in client.get("/layers").json()["layers"]:
+        assert layer["initial_extent"] == layer["extent"]
 
 
 def test_every_link_of_a_layer_answers(client: TestClient) -> None:

@@ -48,11 +48,12 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def far_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The origin of a server whose schools are far from its wards, and whose reports have no position."""
+    """The origin of a server whose schools, three on one spot, are far from its wards, and whose reports have no position."""
     folder = tmp_path_factory.mktemp("far")
     town = Town(folder)
     town.publish("reports", [report(number, **{GEOMETRY: NO_POSITION}) for number in range(30)])
-    town.publish("schools", [school | {GEOMETRY: shapely.Point(-71.0, 42.3 + index / 100)} for index, school in enumerate(SCHOOLS)])
+    far = [school | {GEOMETRY: shapely.Point(-71.0, 42.3 + index / 100)} for index, school in enumerate(SCHOOLS)]
+    town.publish("schools", [*far, far[0] | {"id": 3}, far[0] | {"id": 4, "level": "middle"}])
     town.publish("wards", WARDS)
     places = [part for name in ("layers", "styles", "snapshots") for part in (f"--{name}", str(folder / name))]
     with serving(str(folder / "data"), *places, "--workers", "1") as (_, origin):
@@ -238,6 +239,83 @@ def test_a_spot_that_no_zoom_takes_apart_gives_its_rows(page: Page, demo_server:
     with urllib.request.urlopen(f"{csv}") as response:
         rows = response.read().decode().splitlines()[1:]
     assert len(rows) == properties["point_count"] > 16
+
+
+SPOT = "layers=schools&map=17/42.3/-71"
+"""Where `far_server` has three schools."""
+
+
+def numbers(page: Page) -> list[int]:
+    """How many rows lie on each spot of the map that says so."""
+    script = """() => { const { map } = document.querySelector('#map');
+        return map.queryRenderedFeatures().filter(({ layer }) => layer.id === 'viewer:stacks' && layer.paint['text-opacity'] === 1)
+            .map(({ properties }) => properties.point_count); }"""
+    found: list[int] = page.evaluate(script)
+    return found
+
+
+def test_rows_on_one_spot_are_numbered_and_then_the_map_rests(page: Page, far_server: str) -> None:
+    page.goto(f"{far_server}/?{SPOT}")
+    settle(page)
+    wait_for(page, lambda: numbers(page) == [3], "the three rows of the spot have no number")
+    click(page, [-71.0, 42.3])
+    expect(page.locator(".pager")).to_contain_text("1 of 3")
+    page.evaluate("""() => { const { map } = document.querySelector('#map');
+        map.idles = 0; map.on('idle', () => (map.idles += 1)); }""")
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.querySelector('#map').map.idles") == 0
+
+
+def test_a_number_is_never_that_of_another_filter_or_zoom(page: Page, far_server: str) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/schools/*/*/*.mvt?level=high*", hold)
+    page.goto(f"{far_server}/?{SPOT}")
+    settle(page)
+    wait_for(page, lambda: numbers(page) == [3], "the three rows of the spot have no number")
+    page.locator("[data-layer=schools]").get_by_role("checkbox", name="high").check()
+    wait_for(page, lambda: bool(held), "no tile is asked for")
+    wait_for(page, lambda: numbers(page) == [], "a number of the old filter stays")
+    for route in held:
+        route.continue_()
+    page.unroute_all(behavior="ignoreErrors")
+    wait_for(page, lambda: numbers(page) == [2], "the rows that match have no number")
+    page.evaluate("document.querySelector('#map').map.jumpTo({ zoom: 14 })")
+    settle(page)
+    assert numbers(page) == []
+
+
+def test_a_long_popup_opens_at_its_top_and_pages_by_keyboard(page: Page, far_server: str) -> None:
+    page.set_viewport_size({"width": 1000, "height": 260})
+    page.goto(f"{far_server}/?{SPOT}")
+    settle(page)
+    page.locator(".maplibregl-canvas").focus()
+    page.keyboard.press("Enter")
+    heading, pager = page.locator(".popup h2"), page.locator(".pager")
+    expect(heading).to_be_focused()
+    sides = """() => { const { scrollTop, scrollHeight, clientHeight } = document.querySelector('.maplibregl-popup-content');
+        return [scrollTop, scrollHeight > clientHeight]; }"""
+    assert page.evaluate(sides) == [0, True]
+    expect(pager).to_be_in_viewport(ratio=1)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(pager).to_contain_text("2 of 3")
+    assert page.evaluate(sides) == [0, True]
+    page.keyboard.press("Escape")
+    expect(page.locator(".popup")).to_have_count(0)
+    expect(page.locator(".maplibregl-canvas")).to_be_focused()
+
+
+def test_a_value_that_no_row_has_is_told_to_match_nothing(page: Page, demo_server: str) -> None:
+    page.goto(f"{demo_server}/?{INCIDENTS}&offense=NOPE&{DOWNTOWN}")
+    expect(page.locator("#sentence")).to_contain_text("No police incidents match the filters")
+    page.locator("[data-layer=police_incidents]").get_by_role("button", name="Show all").click()
+    count = answer(f"{demo_server}/count/police_incidents")["count"]
+    expect(page.locator("#sentence")).to_contain_text(f"{count:,}\u00a0police incidents")
 
 
 def test_after_a_change_of_dates_the_map_shows_the_new_ones_and_no_others(page: Page, demo_server: str) -> None:

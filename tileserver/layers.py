@@ -138,6 +138,7 @@ def _measured(snapshot: Snapshot) -> dict[str, Any]:
     layer, span = snapshot.layer, snapshot.time_range
     return {
         "extent": snapshot.extent,
+        "initial_extent": snapshot.initial_extent,
         "time_range": span and [times.to_text(instant, layer.zone) for instant in span],
         "rows": snapshot.rows,
         "rows_without_position": snapshot.rows - snapshot.positioned,

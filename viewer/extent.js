@@ -4,13 +4,13 @@ import { indicators, isDrawn } from './state.js';
 
 const HALF = 2 ** -33;
 
-/** The extent of the shown layers, or of all indicators where none of those has one; null where nothing has a place. */
+/** Where the bulk of the shown layers is, or of all indicators where none of those has a place; null where nothing has one. */
 export function firstExtent(state, layers) {
   return around(layers.filter(({ id }) => state.layers.includes(id))) ?? around(indicators(layers));
 }
 
 function around(layers) {
-  const extents = layers.filter(isDrawn).flatMap(({ extent }) => (extent ? [extent] : []));
+  const extents = layers.filter(isDrawn).flatMap(({ extent, initial_extent: bulk = extent }) => (bulk ? [bulk] : []));
   if (!extents.length) return null;
   const [wests, souths, easts, norths] = [0, 1, 2, 3].map((side) => extents.map((extent) => extent[side]));
   return [Math.min(...wests), Math.min(...souths), Math.max(...easts), Math.max(...norths)];

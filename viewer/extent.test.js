@@ -19,6 +19,12 @@ test('the first view is that of the shown layers', () => {
   assert.deepEqual(first('hills'), hills.extent);
 });
 
+test('rows that lie far off do not widen the first view', () => {
+  const astray = { ...reports, extent: [-92.4, 0, 0, 34.8], initial_extent: reports.extent };
+  assert.deepEqual(firstExtent({ layers: ['reports'] }, [astray]), reports.extent);
+  assert.deepEqual(firstExtent({ layers: [] }, [astray, schools]), [-92.4, 34.6, -90.1, 38.8]);
+});
+
 test('where none of them has a place it is that of all indicators, and there may be none', () => {
   for (const ids of [[], ['placeless'], ['counted']]) assert.deepEqual(first(...ids), [-92.4, 34.6, -90.1, 38.8]);
   assert.equal(firstExtent({ layers: ['placeless'] }, [streets, placeless]), null);

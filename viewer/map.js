@@ -6,6 +6,7 @@ import { detail, Refusal, withQuery } from './api.js';
 import { isBelow } from './basemap.js';
 import { firstExtent } from './extent.js';
 import { popupContent } from './popup.js';
+import { isOfStacks, Stacks } from './stacks.js';
 import { filterQuery, isDrawn } from './state.js';
 
 const REACH = 6;
@@ -41,6 +42,7 @@ export class CityMap {
       locale: { ...context.words.locale, 'Map.Title': context.words.map },
     });
     this.ready = this.map.once('style.load');
+    this.stacks = new Stacks(this.map);
     this.waiting = new Set();
     this.repaint = this.map.triggerRepaint.bind(this.map); // MapLibre has no other way to hold frames back
     this.map.triggerRepaint = () => {
@@ -64,7 +66,11 @@ export class CityMap {
     const { map, context } = this;
     map.on('moveend', () => this.moved());
     map.on('dataloading', () => context.busy(true));
-    map.on('idle', () => context.busy(false));
+    map.on('zoom', () => this.stacks.zoomed());
+    map.on('idle', () => {
+      context.busy(false);
+      this.stacks.count(this.state.layers);
+    });
     map.on('sourcedata', (event) => {
       if (event.tile && event.isSourceLoaded) this.release(event.sourceId);
       this.recovered(event);
@@ -74,9 +80,7 @@ export class CityMap {
     map.on('click', (event) => this.open(event.point));
     map.on('mousemove', (event) => this.point(event.point));
     map.getCanvas().addEventListener('keydown', (event) => {
-      if (event.key !== 'Enter') return;
-      event.preventDefault(); // else the same key would press the button that the popup gives the focus to
-      this.openMiddle();
+      if (event.key === 'Enter') this.openMiddle();
     });
     container.addEventListener('keydown', (event) => {
       if (event.key === 'Escape') this.close();
@@ -124,6 +128,7 @@ export class CityMap {
   }
 
   add(id) {
+    this.stacks.clear();
     const { layers } = this.context.style;
     this.map.addSource(id, this.source(id));
     for (const [index, layer] of layers.entries()) {
@@ -134,6 +139,7 @@ export class CityMap {
   }
 
   remove(id) {
+    this.stacks.clear();
     for (const layer of this.context.style.layers) if (layer.source === id) this.map.removeLayer(layer.id);
     this.map.removeSource(id);
     this.forgive(id);
@@ -143,6 +149,7 @@ export class CityMap {
 
   /** Asks for a source's tiles anew, under the filter of now; the old ones stay until then. */
   renew(id) {
+    this.stacks.clear();
     this.renewed.add(id);
     this.hold(id);
     const { tiles, url } = this.source(id);
@@ -170,7 +177,10 @@ export class CityMap {
    */
   caughtUp({ sourceId, sourceDataType, isSourceLoaded }) {
     if (sourceDataType === 'metadata' && this.renewed.delete(sourceId) && !isSourceLoaded) this.overtaken.add(sourceId);
-    else if (isSourceLoaded && this.overtaken.delete(sourceId)) this.map.refreshTiles(sourceId);
+    else if (isSourceLoaded && this.overtaken.delete(sourceId)) {
+      this.stacks.clear();
+      this.map.refreshTiles(sourceId);
+    }
   }
 
   isShown(layer) {
@@ -179,7 +189,7 @@ export class CityMap {
 
   source(id) {
     const source = this.context.style.sources[id];
-    if (isBelow(id)) return source;
+    if (isBelow(id) || isOfStacks(id)) return source;
     const layer = this.layers.get(id);
     const query = filterQuery(this.state, layer);
     return source.type === 'vector' ? tilesOf(layer, query) : { ...source, url: withQuery(source.url, query) };
@@ -187,8 +197,8 @@ export class CityMap {
 
   shownStyle() {
     const { style, layers } = this.context;
-    const below = Object.keys(style.sources).filter(isBelow);
-    const shown = [...below, ...layers.filter((layer) => this.isShown(layer)).map(({ id }) => id)];
+    const always = Object.keys(style.sources).filter((id) => isBelow(id) || isOfStacks(id));
+    const shown = [...always, ...layers.filter((layer) => this.isShown(layer)).map(({ id }) => id)];
     return {
       ...style,
       sources: Object.fromEntries(shown.map((id) => [id, this.source(id)])),
@@ -231,10 +241,12 @@ export class CityMap {
       this.map.easeTo({ center: place, zoom: this.map.getZoom() + 2 });
     };
     this.popup?.remove();
-    this.popup = new Popup({ maxWidth: 'min(20rem, 85vw)', offset: 6 })
+    // By itself the focus goes to the first button, and a long popup would open scrolled down to it.
+    this.popup = new Popup({ maxWidth: 'min(20rem, 85vw)', offset: 6, focusAfterOpen: false })
       .setLngLat(place)
       .setDOMContent(popupContent(found, { ...this.context, state: this.state, zoom: this.map.getZoom(), zoomIn }))
       .addTo(this.map);
+    this.popup.getElement().querySelector('h2').focus({ preventScroll: true });
     return true;
   }
 

@@ -103,7 +103,7 @@ export class Panel {
     const button = element('button', { type: 'button', class: 'quiet', hidden: true, 'aria-label': `${words.zoomTo}: ${layer.title}` }, words.zoomTo);
     button.addEventListener('click', () => {
       input.focus(); // the button goes away
-      zoomTo(layer.extent);
+      zoomTo(layer.initial_extent ?? layer.extent);
     });
     this.updates.push((state, view) => (button.hidden = !view || !isOutside(layer.extent, view.bounds)));
     return [button];
@@ -243,15 +243,23 @@ export class Panel {
   }
 }
 
-/** "12,345 police incidents, from March 1, 2024 to March 1, 2025. 9 wards." for what is shown; nothing while a count is missing. */
+/**
+ * "12,345 police incidents, from March 1, 2024 to March 1, 2025. 9 wards." for what is shown, and of what it is that nothing matches;
+ * nothing while a count is missing.
+ */
 export function summary(state, layers, answers, words) {
   const chosen = layers.filter((layer) => state.layers.includes(layer.id));
   const shown = indicators(chosen);
   if (!chosen.length) return words.nothing;
   if (!shown.length) return words.onlyPictures(words.list(chosen.map(({ title }) => title)));
   if (!shown.every((layer) => answers.has(layer.id))) return '';
-  const [timed, timeless] = [shown.filter((layer) => layer.time_range), shown.filter((layer) => !layer.time_range)];
-  return [timed, timeless].flatMap((group) => (group.length ? [sentence(group, answers, words)] : [])).join(' ');
+  const isEmptied = (layer) => answers.get(layer.id).count === 0 && filterQuery(state, layer) !== '';
+  const [none, some] = [shown.filter(isEmptied), shown.filter((layer) => !isEmptied(layer))];
+  const [timed, timeless] = [some.filter((layer) => layer.time_range), some.filter((layer) => !layer.time_range)];
+  return [
+    ...none.map((layer) => words.sentence(words.noneFound(layer.title), rangeOf([layer], answers, words))),
+    ...[timed, timeless].flatMap((group) => (group.length ? [sentence(group, answers, words)] : [])),
+  ].join(' ');
 }
 
 /** "1,234", or "fewer than 5" where the count is withheld. */
@@ -264,9 +272,13 @@ function sentence(layers, answers, words) {
     const answer = answers.get(layer.id);
     return words.found(counted(answer, words), layer.title, answer.count);
   });
+  return words.sentence(words.list(found), rangeOf(layers, answers, words));
+}
+
+function rangeOf(layers, answers, words) {
   const moments = layers.flatMap((layer) => span(layer, answers.get(layer.id)));
-  const [first, last] = [Math.min(...moments), Math.max(...moments)].map((moment) => moments.length && words.day(moment, layers[0].timezone));
-  return words.sentence(words.list(found), moments.length ? words.range(first, last) : '');
+  if (!moments.length) return '';
+  return words.range(...[Math.min(...moments), Math.max(...moments)].map((moment) => words.day(moment, layers[0].timezone)));
 }
 
 /**

@@ -20,3 +20,11 @@ test('beside pictures the rest is counted, once the count is there', () => {
   assert.equal(told(['hills', 'schools']), '');
   assert.equal(told(['hills', 'schools'], [['schools', { count: 3 }]]), '3\u00a0schools.');
 });
+
+test('a filter that leaves nothing of a layer is told', () => {
+  const reports = { id: 'reports', kind: 'events', title: 'Reports', fields: [{ name: 'offense', role: 'category' }] };
+  const answers = new Map([['reports', { count: 0 }], ['schools', { count: 3 }]]);
+  const say = (categories) => summary({ layers: ['schools', 'reports'], categories }, [reports, schools], answers, words);
+  assert.equal(say({ reports: { offense: ['NOPE'] } }), 'No reports match the filters. 3\u00a0schools.');
+  assert.equal(say({}), '0\u00a0reports and 3\u00a0schools.');
+});

@@ -18,6 +18,7 @@ export function pictures(layers, words) {
       title: words.density(of.title),
       description: words.densityMeans,
       extent: of.extent,
+      initial_extent: of.initial_extent,
       fields: [],
       links: { tilejson: of.links.density },
       of,

@@ -25,6 +25,7 @@ export function popupContent(found, context) {
       index = (index + step + found.length) % found.length;
       position.textContent = words.position(words.number(index + 1), words.number(found.length));
       show();
+      if (content.parentElement) content.parentElement.scrollTop = 0; // the popup scrolls, and each begins with its top
     };
     const pager = element('div', { class: 'pager' }, button(words.previous, turn(-1)), position, button(words.next, turn(1)));
     turn(0)();
@@ -98,5 +99,5 @@ function section(title, subtitle, facts, legend) {
     list.append(element('dt', {}, fieldTitle(field)), element('dd', {}, ...mark, text, ...note));
   }
   const below = subtitle ? [element('p', {}, subtitle)] : [];
-  return element('section', {}, element('h2', {}, title), ...below, list);
+  return element('section', {}, element('h2', { tabindex: -1 }, title), ...below, list);
 }

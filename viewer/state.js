@@ -39,7 +39,10 @@ export function hasTime(layer) {
   return layer.fields.some((field) => field.role === 'time');
 }
 
-/** What is shown when nothing is asked for: the most numerous events that have a place, under the layers' own default filters, else of the last year. */
+/**
+ * What is shown when nothing is asked for: the most numerous events that have a place, under the layers' own default filters, else of
+ * the last year, or of all dates where there are no others.
+ */
 export function start(layers) {
   const listed = indicators(layers);
   const events = listed.filter((layer) => layer.kind === 'events' && isDrawn(layer) && !isPlaceless(layer)).sort((one, other) => other.rows - one.rows);
@@ -56,7 +59,17 @@ export function start(layers) {
 function startingTime(first) {
   const { last = '', datetime = '' } = first?.default_filter ?? {};
   if (last || datetime) return { last, datetime };
-  return { last: first && hasTime(first) ? '1y' : '', datetime: '' };
+  return { last: first && hasTime(first) && !isOfOneYear(first) ? '1y' : '', datetime: '' };
+}
+
+/** Whether `last=1y` leaves out nothing: the days of the layer's own clock, the last of them the one through which it is complete. */
+function isOfOneYear({ time_range: range, complete_through: complete }) {
+  if (!range || !complete) return false;
+  const [first, last, end] = [...range, complete].map((text) => text.slice(0, 10));
+  const begin = new Date(end);
+  begin.setUTCDate(begin.getUTCDate() + 1);
+  begin.setUTCFullYear(begin.getUTCFullYear() - 1);
+  return begin.toISOString().slice(0, 10) <= first && last <= end;
 }
 
 function startingCategories(layers) {

@@ -34,6 +34,14 @@ test('an address without a question shows the most numerous events of a year', (
   assert.deepEqual(start([]).layers, []);
 });
 
+test('events of no more than a year are shown from the first to the last', () => {
+  const of = (first, last, complete = last) => start([{ ...incidents, time_range: [`${first}T23:00:00-06:00`, `${last}T01:00:00-06:00`], complete_through: `${complete}T01:00:00-06:00` }]).last;
+  assert.equal(of('2024-05-01', '2024-05-03'), '');
+  assert.deepEqual([of('2024-01-01', '2024-12-31'), of('2023-12-31', '2024-12-31')], ['', '1y']);
+  assert.equal(of('2024-05-01', '2024-05-03', '2024-05-02'), '1y');
+  assert.equal(start([{ ...incidents, time_range: null, complete_through: '2024-05-01T00:00:00Z' }]).last, '1y');
+});
+
 test('events without any position are not what one looks at first', () => {
   const placeless = { ...incidents, rows_without_position: 9 };
   assert.deepEqual([placeless, { ...incidents, rows_without_position: 8 }, { rows: 0, rows_without_position: 0 }].map(isPlaceless), [true, false, false]);

@@ -36,6 +36,7 @@ const WORDS = {
     nothing: 'No layer is chosen.',
     onlyPictures: (titles) => `On the map: ${titles}.`,
     found: (count, title, n) => (n === 1 ? `1 of ${lower(title)}` : `${count}\u00a0${lower(title)}`),
+    noneFound: (title) => `No ${lower(title)} match the filters`,
     sentence: (found, range) => `${found}${range}.`,
     range: (from, to) => `, from ${from} to ${to}`,
     here: {
@@ -101,6 +102,7 @@ const WORDS = {
     nothing: 'No se eligió ninguna capa.',
     onlyPictures: (titles) => `En el mapa: ${titles}.`,
     found: (count, title, n) => (n === 1 ? `1 de ${lower(title)}` : `${count}\u00a0${lower(title)}`),
+    noneFound: (title) => `Con estos filtros no hay ${lower(title)}`,
     sentence: (found, range) => `${found}${range}.`,
     range: (from, to) => `, del ${from} al ${to}`,
     here: {

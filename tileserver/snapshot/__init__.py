@@ -24,12 +24,13 @@ from tileserver.revisions import Current, Revisions
 from tileserver.snapshot import columns
 from tileserver.snapshot.columns import CategoryColumn, Column, Entry, IntegerColumn, Rows
 from tileserver.snapshot.detail import MOST_MEMBERS
-from tileserver.snapshot.mercator import degrees
+from tileserver.snapshot.mercator import WORLD, degrees
 from tileserver.snapshot.morton import morton
 from tileserver.snapshot.order import Leaves
+from tileserver.snapshot.outlines import Outlines
 from tileserver.snapshot.rendered import Rendered
 
-FORMAT = 2
+FORMAT = 3
 """Moves whenever the files, or what is drawn from them, change: then old snapshots are built anew."""
 
 
@@ -114,6 +115,8 @@ class Snapshot:
         self.feature_ids: NDArray[np.uint64] = arrays["feature_ids"] if "feature_ids" in arrays else self._ids_themselves()
         self._geometry = columns.open_column(folder, self.manifest["geometry"]) if "geometry" in self.manifest else None
         self.rendered = Rendered.open(folder, self.manifest["rendered"]) if "rendered" in self.manifest else None
+        self.outlines = Outlines.open(folder, self.manifest["outlines"]) if "outlines" in self.manifest else None
+        """Of areas and shapes."""
         self.counts: dict[object, object] = {}
         """What `select.count` has counted here."""
 
@@ -138,6 +141,7 @@ class Snapshot:
         yield from self.manifest["leaves"].values()
         yield from self.manifest["sums"].values()
         yield from self.manifest.get("rendered", {}).values()
+        yield from self.manifest.get("outlines", {}).values()
         for holder in holders:
             yield from holder["files"].values()
 
@@ -179,6 +183,17 @@ class Snapshot:
         extent = self.manifest["extent"]
         return tuple(extent) if extent else None
 
+    @cached_property
+    def initial_extent(self) -> tuple[float, float, float, float] | None:
+        """What a first view of the layer holds: of the extent what is within the middle 98 % of the rows along each axis and a
+        quarter of that width on both sides, so that a few wrong positions do not leave most of the view empty. None without any."""
+        if self.extent is None:
+            return None
+        rows = np.linspace(0, self.positioned - 1, min(self.positioned, MOST_SAMPLED)).astype(np.int64)  # spread as all are
+        x, y = _bulk(self.west[rows], self.east[rows]), _bulk(self.north[rows], self.south[rows])
+        (west, east), (north, south) = (side.tolist() for side in degrees(np.array(x, np.uint32), np.array(y, np.uint32)))
+        return max(self.extent[0], west), max(self.extent[1], south), min(self.extent[2], east), min(self.extent[3], north)
+
     @property
     def time_range(self) -> tuple[int, int] | None:
         """The first and the last instant; None without any."""
@@ -215,6 +230,13 @@ class Snapshot:
         return longer
 
 
+def _bulk(low: NDArray[np.uint32], high: NDArray[np.uint32]) -> tuple[int, int]:
+    """The middle 98 % along one axis, wider by half: of rows that reach from `low` to `high`, shape (n,) each. World units."""
+    few = len(low) // 100
+    first, last = int(np.partition(low, few)[few]), int(np.partition(high, -few - 1)[-few - 1])
+    return max(first - (last - first) // 4, 0), min(last + (last - first) // 4, WORLD - 1)
+
+
 def _stamp(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_ino, status.st_mtime_ns
@@ -223,6 +245,9 @@ def _stamp(path: Path) -> tuple[int, int]:
 _BOX = (("west", "x"), ("north", "y"), ("east", "x"), ("south", "y"))
 """The sides of a row's box; those of a point are its position."""
 
+
+MOST_SAMPLED = 4_096
+"""Rows that tell where the bulk of them is."""
 
 MOST_OPENED = 1_000
 """Revisions remembered by a process that has opened them."""

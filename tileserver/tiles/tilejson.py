@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
+
 from tileserver import filters
 from tileserver.catalog import Field, Layer
 from tileserver.filters import Filter
 from tileserver.snapshot import Snapshot
+from tileserver.snapshot.mercator import WORLD, mercator
 
 MOST_VALUES = 100
 """Values of one attribute told in `tilestats`, as mapbox-geostats does."""
@@ -40,11 +43,28 @@ def tilejson(
         "tilestats": {"layerCount": len(layers), "layers": [_stats(snapshot) for snapshot in snapshots]},
     }
     if extents := [snapshot.extent for snapshot in snapshots if snapshot.extent]:
-        west, south = (min(extent[side] for extent in extents) for side in (0, 1))
-        east, north = (max(extent[side] for extent in extents) for side in (2, 3))
-        document["bounds"] = [west, south, east, north]
-        document["center"] = [round((west + east) / 2, 7), round((south + north) / 2, 7), document["minzoom"]]
+        document["bounds"] = _around(extents)
+        first = _around([snapshot.initial_extent for snapshot in snapshots if snapshot.initial_extent])
+        document["center"] = _center(first, document["minzoom"], document["maxzoom"])
     return document
+
+
+Box = tuple[float, float, float, float]
+"""West, south, east, north in degrees."""
+
+
+def _around(extents: Sequence[Box]) -> Box:
+    west, south, east, north = zip(*extents, strict=True)
+    return min(west), min(south), max(east), max(north)
+
+
+def _center(extent: Box, minzoom: int, maxzoom: int) -> tuple[float, float, int]:
+    """Where a first view looks, and at which of the zooms an extent is just not wider or higher than a tile."""
+    west, south, east, north = extent
+    x, y = mercator(np.array([west, east]), np.array([north, south]))
+    side = max(x[1] - x[0], y[1] - y[0], 1.0)
+    zoom = int(np.log2(WORLD / side))
+    return round((west + east) / 2, 7), round((south + north) / 2, 7), min(max(zoom, minzoom), maxzoom)
 
 
 def combined(revisions: Sequence[str]) -> str:
