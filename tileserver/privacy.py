@@ -136,9 +136,13 @@ def points(column: pa.Array[Any]) -> tuple[NDArray[np.float64], NDArray[np.float
         return longitude, latitude
     offsets = np.frombuffer(memoryview(offset_buffer), np.int32)[column.offset :][: len(column) + 1]
     known = column.is_valid().to_numpy(zero_copy_only=False)
-    where = np.flatnonzero(known & (np.diff(offsets) >= _HEAD))
+    lengths = np.diff(offsets)
+    where = np.flatnonzero(known & (lengths >= _HEAD))
     data = np.frombuffer(memoryview(data_buffer), np.uint8)
-    heads = data[offsets[where, None] + np.arange(_HEAD)].view(_WKB_POINT)[:, 0]
+    if np.all(lengths == known * _HEAD):  # as nearly all columns are: one head after the other
+        heads = data[offsets[0] : offsets[-1]].view(_WKB_POINT)
+    else:
+        heads = data[offsets[where, None] + np.arange(_HEAD)].view(_WKB_POINT)[:, 0]
     is_point = (heads["order"] == 1) & np.isin(heads["type"], _POINT_TYPES) & np.isfinite(heads["x"]) & np.isfinite(heads["y"])
     longitude[where[is_point]] = heads["x"][is_point]
     latitude[where[is_point]] = heads["y"][is_point]

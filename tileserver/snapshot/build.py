@@ -10,8 +10,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +27,11 @@ from tileserver import privacy, revisions
 from tileserver.catalog import GEOMETRY, Layer
 from tileserver.errors import SnapshotError
 from tileserver.forgotten import Forgotten
-from tileserver.snapshot import DRAFT, FORMAT, KEY, Snapshot, columns, definition, order, prerender, revision_of
+from tileserver.snapshot import DRAFT, FORMAT, KEY, Snapshot, columns, definition, order, outlines, prerender, revision_of
 from tileserver.snapshot.columns import ArrayFile, ColumnFiles, Entry
 from tileserver.snapshot.detail import Fullness
-from tileserver.snapshot.morton import morton
 from tileserver.snapshot.order import Squares
-from tileserver.snapshot.spool import SIDES, Spool, X, Y
+from tileserver.snapshot.spool import CODE, SIDES, Spool, X, Y
 from tileserver.times import NO_TIME
 
 SNAPSHOT = re.compile(rf"[0-9a-f]{{16}}|{re.escape(DRAFT)}.*")
@@ -57,9 +55,11 @@ def build(layer: Layer, batches: Iterable[pa.RecordBatch], folder: Path, *, prog
             manifest = _write(layer, spool, draft, progress=progress) | {"definition": definition(layer), "format": FORMAT}
         shutil.rmtree(draft / "spool")
         _put_manifest(manifest, draft)
-        if layer.is_points:
-            manifest["rendered"] = prerender.write(Snapshot(layer, draft), draft, progress=progress)
+        if not layer.is_points:
+            manifest["outlines"] = _outlines(Snapshot(layer, draft), draft)
             _put_manifest(manifest, draft)
+        manifest["rendered"] = prerender.write(Snapshot(layer, draft), draft, progress=progress)
+        _put_manifest(manifest, draft)
         revision = _name(layer, draft)
         draft.chmod(0o755)
         if not is_sound(layer, home / revision):
@@ -67,6 +67,13 @@ def build(layer: Layer, batches: Iterable[pa.RecordBatch], folder: Path, *, prog
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return revision
+
+
+def _outlines(snapshot: Snapshot, draft: Path) -> dict[str, Entry]:
+    """Of the whole layer, after its parts: whether a vertex may go depends on all shapes that have it."""
+    boxes = np.stack([snapshot.west, snapshot.north, snapshot.east, snapshot.south], axis=1)
+    tiles = snapshot.layer.tiles
+    return outlines.write(draft, snapshot.wkb, boxes, range(tiles.minzoom, tiles.maxzoom + 1))
 
 
 def _put_manifest(manifest: dict[str, Any], draft: Path) -> None:
@@ -174,10 +181,9 @@ def _grouping(layer: Layer, spool: Spool) -> tuple[str | None, int]:
     """
     if layer.is_points:
         for field in layer.categories:
-            counter = spool.categories[field.name]
-            covered = sum(count for _, count in counter.most_common(order.GROUPS))
-            if len(counter) > 1 and covered * 2 >= spool.rows:
-                return field.name, min(len(counter), order.GROUPS)
+            counts = list(spool.categories[field.name].counts().values())
+            if len(counts) > 1 and sum(counts[: order.GROUPS]) * 2 >= spool.rows:
+                return field.name, min(len(counts), order.GROUPS)
     return None, 0
 
 
@@ -185,14 +191,10 @@ def _groups(part: pa.Table, category: str | None, groups: int, spool: Spool) -> 
     """The group of each row, shape (n,): the code of its category if that has one of its own, else the last."""
     if category is None:
         return np.zeros(part.num_rows, np.int64)
-    own = pa.array(list(_values(spool.categories[category]))[:groups], pa.string())
-    found: NDArray[np.int32] = pc.fill_null(pc.index_in(part[category], own), groups).to_numpy()
+    ranks = spool.categories[category].ranks()
+    ranks[(ranks < 0) | (ranks > groups)] = groups
+    found: NDArray[np.int32] = ranks.take(part[category].to_numpy())
     return found.astype(np.int64)
-
-
-def _values(counter: Counter[str]) -> dict[str, int]:
-    """A category's values with their counts, the most frequent first, equally frequent ones in the order of their text."""
-    return dict(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,17 +214,21 @@ class _Part:
 
 def _sorted(layer: Layer, parts: Iterable[tuple[pa.Table, bool]]) -> Iterator[_Part]:
     for table, placed in parts:
-        rows: NDArray[np.int64] = pc.sort_indices(table[layer.id_name]).to_numpy().astype(np.int64)
+        ids = table[layer.id_name]
+        if pa.types.is_integer(ids.type):
+            rows = order.sorted_rows(ids.to_numpy())
+        else:
+            rows = pc.sort_indices(ids).to_numpy().astype(np.int64)
         nothing = np.zeros(0, np.int64)
         if not placed:
             yield _Part(table, placed, nothing.view(np.uint64), nothing, rows)
             continue
-        codes = morton(table[X].to_numpy(), table[Y].to_numpy())
-        by_code = np.argsort(codes, kind="stable")
+        codes = table[CODE].to_numpy()
+        by_code = order.sorted_rows(codes)
         keys = codes
         if layer.is_points and layer.time_field:
             keys = pc.fill_null(table[layer.time_field.name].cast(pa.int64()), NO_TIME).to_numpy()
-        yield _Part(table, placed, codes[by_code], by_code, rows[np.argsort(keys[rows], kind="stable")])
+        yield _Part(table, placed, codes.take(by_code), by_code, order.sorted_rows(keys, rows))
 
 
 def _grouped(rows: NDArray[np.int64], square: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -232,7 +238,7 @@ def _grouped(rows: NDArray[np.int64], square: NDArray[np.int64]) -> NDArray[np.i
     """
     if len(square) and square.max() < 2**16:
         square = square.astype(np.uint16)
-    return rows[np.argsort(square[rows], kind="stable")]
+    return rows.take(np.argsort(square.take(rows), kind="stable"))
 
 
 class _LeafFiles:
@@ -279,10 +285,12 @@ class _Files:
 
     def __init__(self, layer: Layer, spool: Spool, folder: Path) -> None:
         self._layer = layer
+        self._ranks = {name: category.ranks() for name, category in spool.categories.items()}
         axes = [X, Y] if layer.is_points else [X, Y, *SIDES]
         self._axes = {name: ArrayFile(folder, name[1:], np.dtype(np.uint32)) for name in axes}
+        values = {name: category.counts() for name, category in spool.categories.items()}
         self._columns = {
-            name: ColumnFiles(folder, f"field.{name}", columns.kind(field), _values(spool.categories.get(name, Counter())))
+            name: ColumnFiles(folder, f"field.{name}", columns.kind(field), values.get(name))
             for name, field in layer.fields.items()
         }
         if layer.id_field is None:
@@ -296,27 +304,31 @@ class _Files:
                 self._sums[name] = _Sums(folder, f"sums.field.{name}", np.dtype(np.int64))
 
     def append(self, table: pa.Table, rows: NDArray[np.int64], placed: bool) -> None:
-        """Take rows of a part in their order; those without position come after all that have one; two files at a time."""
+        """Take rows of a part in their order; those without position come after all that have one; two columns at a time."""
         order = pa.array(rows)
-        work: list[Callable[[], None]] = []
+        names = [*self._columns, *([GEOMETRY] if self._geometry else []), *(self._axes if placed else [])]
 
-        def add(file: Callable[[Any], None], name: str, made: Callable[[pa.ChunkedArray], Any]) -> None:
-            work.append(lambda: file(made(table[name].take(order))))
+        def write(name: str) -> None:
+            self._append(name, _one(table[name]).take(order), placed)
 
-        for name, column in self._columns.items():
-            add(column.append, name, _one)
-        if self._geometry:
-            add(self._geometry.append, GEOMETRY, _one)
-        if self._ids:
-            add(self._ids.append, self._layer.id_name, feature_ids)
-        if placed:
-            for name, axis in self._axes.items():
-                add(axis.append, name, pa.ChunkedArray.to_numpy)
-            for name, sums in self._sums.items():
-                add(sums.append, name, pa.ChunkedArray.to_numpy if name in (X, Y) else fixed)
         with ThreadPoolExecutor(2) as writers:
-            for done in [writers.submit(each) for each in work]:
-                done.result()
+            for _ in writers.map(write, names):
+                pass
+
+    def _append(self, name: str, column: pa.Array, placed: bool) -> None:
+        """Take rows of one column into all files that are made of it."""
+        if name in self._ranks:
+            column = pa.array(self._ranks[name].take(column.to_numpy()))
+        if name in self._axes:
+            self._axes[name].append(column.to_numpy())
+        elif self._geometry and name == GEOMETRY:
+            self._geometry.append(column)
+        else:
+            self._columns[name].append(column)
+        if self._ids and name == self._layer.id_name:
+            self._ids.append(feature_ids(column))
+        if placed and name in self._sums:
+            self._sums[name].append(column.to_numpy() if name in self._axes else fixed(column))
 
     def finish(self) -> dict[str, Any]:
         arrays = {name[1:]: axis.finish() for name, axis in self._axes.items()}
@@ -350,7 +362,7 @@ class _Sums:
         return self._file.finish()
 
 
-def fixed(column: pa.ChunkedArray) -> NDArray[np.int64]:
+def fixed(column: pa.Array) -> NDArray[np.int64]:
     """The values of a measure as its sums take them, shape (n,): integers as they are, numbers in whole ten-thousandths."""
     values: NDArray[Any] = pc.fill_null(column, 0).to_numpy()
     return values.astype(np.int64) if pa.types.is_integer(column.type) else np.rint(values * order.FIXED_POINT).astype(np.int64)
@@ -360,7 +372,7 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
-def feature_ids(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
+def feature_ids(ids: pa.Array) -> NDArray[np.uint64]:
     """The MVT feature id of each row, shape (n,): a hash of its id to 53 bits."""
     hashed = (hashlib.blake2b(str(id).encode(), digest_size=8).digest() for id in ids.to_pylist())
     return np.frombuffer(b"".join(hashed), "<u8") % FEATURE_ID_LIMIT

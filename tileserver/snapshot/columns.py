@@ -145,7 +145,6 @@ class ColumnFiles:
     def __init__(self, folder: Path, name: str, kind: str, values: Mapping[str, int] | None = None) -> None:
         self.kind = kind
         self._values = values or {}
-        self._told = pa.array(self._values, pa.string())
         self._range: list[int | float] = []
         self._ends = 0
         self._files = {part: ArrayFile(folder, f"{name}.{part}", dtype) for part, dtype in _dtypes(kind, len(self._values)).items()}
@@ -153,10 +152,10 @@ class ColumnFiles:
             self._files["offsets"].append(np.zeros(1, np.int64))
 
     def append(self, array: pa.Array) -> None:
+        """Take rows; of a category the codes of their values."""
         match self.kind:
             case "category":
-                codes = pc.fill_null(pc.index_in(array, self._told), NO_CODE)
-                self._files["codes"].append(codes.to_numpy(zero_copy_only=False))
+                self._files["codes"].append(array.to_numpy())
             case "text" | "bytes":
                 self._append_spans(pc.fill_null(array, b"" if self.kind == "bytes" else "").cast(pa.large_binary()))
             case "boolean":

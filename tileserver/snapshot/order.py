@@ -59,6 +59,22 @@ def most_rows(rows: int) -> int:
     return max(rows // LEAVES, SMALL_LEAF)
 
 
+def sorted_rows(keys: NDArray[np.int64] | NDArray[np.uint64], rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """The rows in the ascending order of their keys, those of equal keys as they come; shape (n,).
+
+    A radix sort by 16 bits at a time, several times as quick as numpy's own sort of 64.
+
+    Args:
+        keys: of all rows, shape (n,).
+        rows: in the order in which they come; ascending unless given.
+    """
+    above = (keys - keys.min()).view(np.uint64) if len(keys) else keys
+    for bit in range(0, int(above.max(initial=0)).bit_length(), 16):
+        digits = (above >> np.uint64(bit)).astype(np.uint16)
+        rows = np.argsort(digits, kind="stable") if rows is None else rows.take(np.argsort(digits.take(rows), kind="stable"))
+    return np.arange(len(keys)) if rows is None else rows
+
+
 Squares = tuple[NDArray[np.uint64], NDArray[np.uint8]]
 """The lowest Morton codes and the levels of squares, shape (s,) each."""
 WORLD: Squares = np.zeros(1, np.uint64), np.zeros(1, np.uint8)

@@ -5,11 +5,10 @@ So a build holds one part in memory, not the layer. Positions are world units fr
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -20,16 +19,50 @@ from numpy.typing import NDArray
 from tileserver import privacy
 from tileserver.catalog import GEOMETRY, Layer
 from tileserver.snapshot import order
+from tileserver.snapshot.columns import NO_CODE
 from tileserver.snapshot.mercator import quantize, quantize_sides
 from tileserver.snapshot.morton import morton
 
-PLACED, X, Y = ".placed", ".x", ".y"
-"""Columns beside the layer's own, which never begin with a dot: whether a row has a position, and where."""
+CODE, X, Y = ".code", ".x", ".y"
+"""Columns beside the layer's own, which never begin with a dot: where a row is, and the Morton code of that."""
 SIDES = (".west", ".north", ".east", ".south")
 """Of the box of a shape."""
 
 PART = 2**20
 """Rows that are ordered at once; more only where so many stand within 600 m."""
+
+
+class Category:
+    """The values of a category, each with a number in the order in which they come: rows wait with numbers, not with texts."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._counts = np.zeros(0, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def numbers(self, column: pa.StringArray) -> NDArray[np.int32]:
+        """Of each row the number of its value, -1 for none, which an empty text is; shape (n,)."""
+        encoded = column.dictionary_encode()
+        texts = encoded.dictionary.to_pylist()
+        own = [self._numbers.setdefault(text, len(self._numbers)) if text else NO_CODE for text in texts]
+        rows: NDArray[np.int32] = np.array([*own, NO_CODE], np.int32).take(encoded.indices.fill_null(len(texts)).to_numpy())
+        counts = np.bincount(rows + 1, minlength=len(self) + 1)[1:]
+        counts[: len(self._counts)] += self._counts
+        self._counts = counts
+        return rows
+
+    def counts(self) -> dict[str, int]:
+        """The values with their counts, the most frequent first, equally frequent ones in the order of their text."""
+        counted = zip(self._numbers, self._counts.tolist(), strict=True)
+        return dict(sorted(counted, key=lambda item: (-item[1], item[0])))
+
+    def ranks(self) -> NDArray[np.int32]:
+        """Of each number the place of its value in `counts`, and at the end, where -1 finds it, -1; shape (v + 1,)."""
+        ranks = np.full(len(self) + 1, NO_CODE, np.int32)
+        ranks[[self._numbers[value] for value in self.counts()]] = np.arange(len(self))
+        return ranks
 
 
 class Spool:
@@ -39,21 +72,23 @@ class Spool:
         self._layer = layer
         self._folder = folder / "spool"
         self._folder.mkdir()
-        extra = [(PLACED, pa.bool_()), (X, pa.uint32()), (Y, pa.uint32())]
+        kinds = {field.name: field.type for field in layer.schema} | {field.name: pa.int32() for field in layer.categories}
+        kinds |= {CODE: pa.uint64(), X: pa.uint32(), Y: pa.uint32()}
         if layer.is_points:
-            own = layer.schema.remove(layer.schema.get_field_index(GEOMETRY))
+            del kinds[GEOMETRY]
         else:
-            own = layer.schema.set(layer.schema.get_field_index(GEOMETRY), pa.field(GEOMETRY, pa.large_binary()))
-            extra += [(side, pa.uint32()) for side in SIDES]
-        self._schema = pa.schema([*own, *(pa.field(name, kind) for name, kind in extra)])
+            kinds |= {GEOMETRY: pa.large_binary()} | dict.fromkeys(SIDES, pa.uint32())
+        self._schema = pa.schema(kinds)
         self._file = self._folder / "rows.arrow"
         self._out = pa.ipc.new_stream(str(self._file), self._schema)
         self._extents: list[tuple[float, float, float, float]] = []
         self._cells = np.zeros(0, np.uint64), np.zeros(0, np.int64)
-        self._recent: list[NDArray[np.uint64]] = []
+        self._recent: list[tuple[NDArray[np.uint64], NDArray[np.int64]]] = []
+        self._placed: list[int] = []
+        """How many rows of each batch in the file have a position."""
         self.rows = 0
         self.positioned = 0
-        self.categories: dict[str, Counter[str]] = {field.name: Counter() for field in layer.categories}
+        self.categories = {field.name: Category() for field in layer.categories}
         self.magnitudes: dict[str, float] = dict.fromkeys((field.name for field in layer.measures), 0.0)
         """The sum of what each measure's values are without their signs."""
         self.ids_are_natural = pa.types.is_integer(layer.schema.field(layer.id_name).type)
@@ -77,11 +112,10 @@ class Spool:
     def cells(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """The squares of level 16 that hold positions, as their lowest Morton codes, ascending, and how many each holds."""
         if self._recent:
-            codes, counts = np.unique(np.concatenate(self._recent), return_counts=True)
-            both = np.concatenate([self._cells[0], codes])
-            cells, where = np.unique(both, return_inverse=True)
+            codes, counts = (np.concatenate(parts) for parts in zip(self._cells, *self._recent, strict=True))
+            cells, where = np.unique(codes, return_inverse=True)
             total = np.zeros(len(cells), np.int64)
-            np.add.at(total, where, np.concatenate([self._cells[1], counts]))
+            np.add.at(total, where, counts)
             self._cells, self._recent = (cells, total), []
         return self._cells
 
@@ -90,15 +124,14 @@ class Spool:
         if not batch.num_rows:
             return
         layer = self._layer
-        place = self._points(batch) if layer.is_points else self._shapes(batch)
-        known = place[PLACED]
-        codes = morton(place[X][known], place[Y][known])
-        self._recent.append(codes >> _BELOW_CELL << _BELOW_CELL)
-        if len(self._recent) >= 64:
-            _ = self.cells
-        for name, counter in self.categories.items():
-            counted = pc.value_counts(_given(batch.column(name)).drop_null())
-            counter.update(dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)))
+        known, place = self._points(batch) if layer.is_points else self._shapes(batch)
+        codes = morton(place[X], place[Y])
+        cells = codes >> _BELOW_CELL
+        by_cell = order.sorted_rows(cells)
+        self._count(cells.take(by_cell))
+        # In the file the rows of a square stand together, and so those of a part do; rows without position are at the end.
+        placed = np.flatnonzero(known)
+        rows = pa.array(np.concatenate([placed.take(by_cell), np.flatnonzero(~known)]))
         for name in self.magnitudes:
             values = pc.fill_null(batch.column(name), 0).to_numpy(zero_copy_only=False).astype(np.float64)
             with np.errstate(over="ignore"):  # what is beyond floats is infinite, which is large enough
@@ -107,12 +140,16 @@ class Spool:
         self.ids_are_natural = self.ids_are_natural and 0 <= pc.min(ids).as_py() <= pc.max(ids).as_py() < 2**53
         self.rows += batch.num_rows
         self.positioned += len(codes)
+        self._placed.append(len(codes))
         columns = {name: batch.column(name) for name in batch.schema.names if name in self._schema.names}
-        columns |= {name: pa.array(values) for name, values in place.items()}
         if GEOMETRY in columns:
             columns[GEOMETRY] = columns[GEOMETRY].cast(pa.large_binary())
-        for name in self.categories:
-            columns[name] = _given(columns[name])
+        columns |= {name: pa.array(category.numbers(columns[name])) for name, category in self.categories.items()}
+        columns = {name: column.take(rows) for name, column in columns.items()}
+        unplaced = np.zeros(len(known) - len(placed), np.uint64)
+        where: dict[str, NDArray[np.uint64] | NDArray[np.uint32]] = {CODE: codes, **place}
+        for name, values in where.items():
+            columns[name] = pa.array(np.concatenate([values.take(by_cell), unplaced.astype(values.dtype)]))
         self._out.write_batch(pa.record_batch([columns[name] for name in self._schema.names], self._schema))
 
     def parts(self, most: int) -> Iterator[tuple[pa.Table, bool]]:
@@ -121,16 +158,13 @@ class Spool:
         Parts end where leaves end, if a leaf holds at most `most` rows.
         """
         self._out.close()
-        starts = self._starts(most)
-        if len(starts) == 1 and self.positioned == self.rows:
-            yield _read(self._file), True
-            return
-        files = [self._folder / f"part{number}.arrow" for number in range(len(starts) + 1)]
-        self._share_out(starts, files)
-        self._file.unlink()
-        for file in files:
-            yield _read(file), file is not files[-1]
-            file.unlink()
+        starts = self._starts(most) >> _BELOW_CELL
+        with pa.memory_map(str(self._file)) as source:
+            batches = list(pa.ipc.open_stream(source))
+            cuts = [_cuts(batch, placed, starts) for batch, placed in zip(batches, self._placed, strict=True)]
+            for part in range(len(starts) + 1):
+                slices = [batch.slice(cut[part], cut[part + 1] - cut[part]) for batch, cut in zip(batches, cuts, strict=True)]
+                yield pa.Table.from_batches(slices, self._schema), part < len(starts)
 
     def leaves(self, most: int) -> tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.int64]]:
         """As `order.split` finds them, down to level 16: those there are not finer."""
@@ -148,23 +182,15 @@ class Spool:
             rows += count
         return np.array(starts, np.uint64)
 
-    def _share_out(self, starts: NDArray[np.uint64], files: list[Path]) -> None:
-        outs = [pa.ipc.new_stream(str(file), self._schema) for file in files]
-        with pa.memory_map(str(self._file)) as source:
-            for batch in pa.ipc.open_stream(source):
-                codes = morton(*(batch.column(axis).to_numpy() for axis in (X, Y)))
-                placed = batch.column(PLACED).to_numpy(zero_copy_only=False)
-                part = np.where(placed, np.searchsorted(starts, codes, side="right") - 1, len(starts)).astype(np.uint16)
-                rows = np.argsort(part, kind="stable")
-                ends = np.cumsum(np.bincount(part, minlength=len(files)))
-                sorted_batch = batch.take(pa.array(rows))
-                for out, begin, end in zip(outs, np.r_[0, ends[:-1]].tolist(), ends.tolist(), strict=True):
-                    if begin < end:
-                        out.write_batch(sorted_batch.slice(begin, end - begin))
-        for out in outs:
-            out.close()
+    def _count(self, cells: NDArray[np.uint64]) -> None:
+        """Take note of the squares of rows, ascending."""
+        starts = np.flatnonzero(np.diff(cells, prepend=~cells[:1]))
+        self._recent.append((cells[starts] << _BELOW_CELL, np.diff(starts, append=len(cells))))
+        if len(self._recent) >= 64:
+            _ = self.cells
 
-    def _points(self, batch: pa.RecordBatch) -> dict[str, NDArray[Any]]:
+    def _points(self, batch: pa.RecordBatch) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.uint32]]]:
+        """Which rows have a position, shape (n,), and the columns of where these are."""
         longitude, latitude = privacy.points(batch.column(GEOMETRY))
         odd = np.flatnonzero(np.isnan(longitude) & batch.column(GEOMETRY).is_valid().to_numpy(zero_copy_only=False))
         if len(odd):
@@ -173,16 +199,17 @@ class Spool:
         known = ~np.isnan(longitude)
         self._extend(longitude[known], latitude[known], longitude[known], latitude[known])
         x, y = quantize(longitude[known], latitude[known])
-        return {PLACED: known, X: _spread(known, x), Y: _spread(known, y)}
+        return known, {X: x, Y: y}
 
-    def _shapes(self, batch: pa.RecordBatch) -> dict[str, NDArray[Any]]:
+    def _shapes(self, batch: pa.RecordBatch) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.uint32]]]:
+        """As `_points`, with the boxes of shapes."""
         shapes = shapely.from_wkb(batch.column(GEOMETRY).to_numpy(zero_copy_only=False))
         known = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
         west, south, east, north = shapely.bounds(shapes[known]).T.reshape(4, -1)
         self._extend(west, south, east, north)
         sides = dict(zip(SIDES, (*quantize_sides(west, north), *quantize_sides(east, south)), strict=True))
         x, y = _anchors(self._layer, shapes[known], sides)
-        return {PLACED: known} | {name: _spread(known, values) for name, values in {X: x, Y: y, **sides}.items()}
+        return known, {X: x, Y: y, **sides}
 
     def _extend(
         self, west: NDArray[np.float64], south: NDArray[np.float64], east: NDArray[np.float64], north: NDArray[np.float64]
@@ -205,17 +232,12 @@ def _anchors(
     return ((west + east) // 2).astype(np.uint32), ((north + south) // 2).astype(np.uint32)
 
 
-def _given(column: pa.Array) -> pa.Array:
-    """A category's values; an empty one is none."""
-    return pc.if_else(pc.equal(column, ""), None, column)
+def _cuts(batch: pa.RecordBatch, placed: int, starts: NDArray[np.uint64]) -> list[int]:
+    """Where the rows of each part begin in a batch of the file, and where the last one ends, shape (parts + 2,).
 
-
-def _spread(known: NDArray[np.bool_], values: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    full = np.zeros(len(known), np.uint32)
-    full[known] = values
-    return full
-
-
-def _read(file: Path) -> pa.Table:
-    with pa.memory_map(str(file)) as source:
-        return pa.ipc.open_stream(source).read_all().combine_chunks()
+    Args:
+        placed: how many of its rows have a position.
+        starts: the first square of each part.
+    """
+    cells = batch.column(CODE).to_numpy()[:placed] >> _BELOW_CELL
+    return [*np.searchsorted(cells, starts).tolist(), placed, len(batch)]

@@ -37,6 +37,8 @@ def plain(wkb: pa.Array, *, points: bool, project: Projection | None = None) -> 
     """
     coordinates = _coordinates(wkb)
     if coordinates is not None:
+        if project is None and np.count_nonzero(np.isfinite(coordinates)) == 2 * (len(wkb) - wkb.null_count):
+            return wkb, 0  # as it is
         return _points(coordinates if project is None else project(coordinates)), 0
     shapes = shapely.force_2d(shapely.from_wkb(wkb.to_numpy(zero_copy_only=False), on_invalid="fix"))
     if points:

@@ -263,7 +263,10 @@ class PostgisStore:
     def _lonlat(self, layer: Layer, wkb: pa.Array, srids: pa.Array) -> pa.Array:
         """Geometries in the reference systems that `srids` name, each row its own, as plain ones in longitude and latitude."""
         result = pa.nulls(len(wkb), pa.binary())
-        for srid in pc.unique(srids.drop_null()).to_pylist():
+        found = pc.unique(srids.drop_null()).to_pylist()
+        if len(found) == 1:  # as in nearly all tables; a row without geometry has no SRID either
+            return geometry.plain(wkb, points=layer.is_points, project=self._projection(layer, found[0]))[0]
+        for srid in found:
             some = pc.if_else(pc.equal(srids, srid), wkb, pa.scalar(None, pa.binary()))
             result = pc.coalesce(result, geometry.plain(some, points=layer.is_points, project=self._projection(layer, srid))[0])
         return result

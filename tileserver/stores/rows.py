@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -43,7 +44,10 @@ def _clean(column: pa.Array) -> pa.Array:
     if pa.types.is_float64(column.type):
         return pc.add(pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column), 0.0)
     if pa.types.is_string(column.type):
-        return pc.replace_substring(column, "\0", "") if pc.any(pc.match_substring(column, "\0")).as_py() else column
+        data = column.buffers()[2]
+        if data is None or np.frombuffer(data, np.uint8).all():
+            return column
+        return pc.replace_substring(column, "\0", "")
     if pa.types.is_timestamp(column.type):
         micros = column.cast(pa.int64())
         known = pc.and_(pc.greater_equal(micros, FIRST_INSTANT), pc.less_equal(micros, LAST_INSTANT))

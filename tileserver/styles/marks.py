@@ -19,7 +19,7 @@ StyleLayer = dict[str, Any]
 STEPS = ((2, 3.0), (5, 4.0), (20, 5.0), (100, 6.5), (500, 8.5), (2_500, 11.0))
 """From this `point_count` on, an aggregate's radius is so many pixels at zoom 12. Cells are 8 pixels wide at the least: areas in
 proportion to counts from 1 to 1,000 would hide each other, so the legend tells the steps."""
-NUMBERED = ((20, 16), (100, 15), (500, 14))
+NUMBERED = ((5, 16), (100, 15), (500, 14))
 """From this `point_count` and this zoom on, the number stands on an aggregate, whose circle is then wide enough."""
 COUNT: Expression = ["get", "point_count"]
 
