@@ -161,7 +161,10 @@ def lines(features: list[list[Path_]]) -> tuple[mvt.Geometry, NDArray[np.bool_]]
 
 def polygons(features: list[list[list[Path_]]]) -> tuple[mvt.Geometry, NDArray[np.bool_]]:
     rings = flat(flat(features))
-    return mvt.polygons(coordinates(flat(rings)), offsets(rings), offsets(flat(features)), offsets(features))
+    xy, ring_starts, polygon_starts, feature_starts = mvt.rings(
+        coordinates(flat(rings)), offsets(rings), offsets(flat(features)), offsets(features)
+    )
+    return mvt.polygons(xy, ring_starts, polygon_starts[feature_starts])
 
 
 def each(geometry: mvt.Geometry) -> list[list[int]]:

@@ -1,6 +1,6 @@
 """What tiles of shapes hold: each shape as itself or in the count of one square, and areas with their labels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,21 @@ import shapely
 from crowds import CITY, snapshot_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
 from twin import address_of, world
 
 from tileserver.catalog import Layer, Tiles
 from tileserver.filters import Area, Filter
-from tileserver.snapshot import Snapshot, select
+from tileserver.snapshot import Snapshot, prerender, select
 from tileserver.snapshot.inside import Region
+from tileserver.snapshot.mercator import geographic
 from tileserver.snapshot.tile import Address, Options, draw
 
 BUDGET = Tiles().budget
 KINDS = ("THEFT", "FIRE", "NOISE", None)
+TILE = shapely.box(0, 0, 4096, 4096)
 PARCELS = Layer.model_validate(
     {"id": "parcels", "title": "Parcels", "kind": "shapes", "fields": {"id": {"role": "id"}, "kind": {"role": "category"}}}
 )
@@ -44,20 +49,28 @@ def tiles_over(zoom: int) -> Iterator[Address]:
 
 
 def shapes(seed: int, count: int) -> pa.RecordBatch:
-    """Squares and lines, from a metre to some kilometres, mostly small."""
+    """Squares, slivers and lines, from a metre to some kilometres, mostly small."""
     random = np.random.default_rng(seed)
     corners = random.uniform(CITY[:2], CITY[2:], (count, 2))
     sizes = 10 ** random.uniform(-5, -1, count)
     made = np.array(
         [
-            shapely.box(x, y, x + size, y + size * 0.7)
+            shapely.box(x, y, x + size, y + size * (0.7 if index % 3 == 1 else 1e-4))
             if index % 3
             else shapely.LineString([(x, y), (x + size, y + size), (x + size, y)])
             for index, ((x, y), size) in enumerate(zip(corners, sizes, strict=True))
         ]
     )
-    kinds = [KINDS[index % 4] for index in range(count)]
-    arrays = [pa.array([f"P{index}" for index in range(count)]), pa.array(kinds), pa.array(shapely.to_wkb(made), pa.binary())]
+    return batch_of(made)
+
+
+def batch_of(shapes: Sequence[BaseGeometry] | NDArray[np.object_]) -> pa.RecordBatch:
+    kinds = [KINDS[index % 4] for index in range(len(shapes))]
+    arrays = [
+        pa.array([f"P{index}" for index in range(len(shapes))]),
+        pa.array(kinds),
+        pa.array(shapely.to_wkb(shapes), pa.binary()),
+    ]
     return pa.record_batch(arrays, schema=PARCELS.schema)
 
 
@@ -83,6 +96,71 @@ def test_every_shape_is_drawn_or_counted_once(
                 ids.add(feature["properties"]["id"])
     assert len(ids) + grouped == count
     assert grouped == 0 or count > BUDGET
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 9), zoom=st.integers(8, 16), spread=st.sampled_from([0.3, 1, 4]))
+def test_shapes_beside_each_other_leave_no_gap_in_tiles_nor_between(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, zoom: int, spread: float
+) -> None:
+    """A net over the four tiles that meet in a corner."""
+    x, y = 62 << (zoom - 8), 100 << (zoom - 8)
+    side = 2 ** (32 - zoom)
+    center = np.array([x, y]) * side
+    places = center + np.random.default_rng(seed).uniform(-spread * side, spread * side, (40, 2))
+    cells = shapely.voronoi_polygons(shapely.MultiPoint(places), extend_to=shapely.Point(center).buffer(5 * side)).geoms
+    net = shapely.transform(np.array(cells), lambda xy: np.stack(geographic(*np.clip(xy, 0, 2**32 - 1).T), axis=1))
+    snapshot = snapshot_of(PARCELS, tmp_path_factory.mktemp("net"), batch_of(net))
+    for column, row in ((x - 1, y - 1), (x, y - 1), (x - 1, y), (x, y)):
+        drawn = draw(snapshot, Filter(), Address(zoom, column, row), Options(aggregate="never"))
+        seen = [shape(feature["geometry"]) for feature in decoded(drawn.data, "parcels")]
+        assert all(part.is_valid for part in seen)
+        assert TILE.within(shapely.union_all(seen))
+
+
+def test_a_shape_with_the_tile_in_its_hole_is_not_in_it(tmp_path: Path) -> None:
+    hole = shapely.box(-92.5, 34.5, -92, 35)
+    around = shapely.box(-180, -90, 180, 90).difference(hole)
+    tile = Address(14, *(side >> 18 for side in world(shapely.Point(-92.25, 34.75))))
+    snapshot = snapshot_of(PARCELS, tmp_path, batch_of([around, shapely.box(-180, -90, 180, 90)]))
+    assert [feature["properties"]["id"] for feature in decoded(draw(snapshot, Filter(), tile, Options()).data, "parcels")] == ["P1"]
+    (seen,) = decoded(draw(snapshot, Filter(), Address(14, 0, 0), Options()).data, "parcels")[:1]
+    assert shape(seen["geometry"]).equals(shapely.box(0, 0, 4160, 4160))
+
+
+def test_the_shortest_lines_go_first_where_a_tile_would_be_too_large(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    sizes = 10 ** random.uniform(-3, -1.5, 30_000)
+    corners = random.uniform(CITY[:2], CITY[2:], (len(sizes), 2))
+    steps = np.linspace(0, 1, 9)[:, None] * [1, 0] + random.uniform(-0.1, 0.1, (9, 2))
+    lines = [shapely.LineString(corner + size * steps) for corner, size in zip(corners, sizes, strict=True)]
+    layer = PARCELS.model_copy(update={"tiles": Tiles(budget=20_000)})
+    snapshot = snapshot_of(layer, tmp_path, batch_of(lines))
+    address = address_of(world(shapely.Point((CITY[0] + CITY[2]) / 2, (CITY[1] + CITY[3]) / 2)), 9)
+    drawn = draw(snapshot, Filter(), address, Options(grid=128))
+    seen = decoded(drawn.data, "parcels")
+    assert len(drawn.data) <= 500_000
+    assert drawn.dropped == "features"
+    assert drawn.shown < drawn.total
+    shown = {feature["id"] for feature in seen}
+    rows = np.flatnonzero(np.isin(snapshot.feature_ids, list(shown)))
+    left_out = np.flatnonzero(~np.isin(snapshot.feature_ids, list(shown)) & (snapshot.widest >= address.span // 128))
+    inside = snapshot.widest[rows] >= address.span // 128
+    assert np.median(snapshot.widest[rows][inside]) > np.median(snapshot.widest[left_out])
+
+
+def test_tiles_drawn_beforehand_are_those_drawn_on_demand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prerender, "MANY_SHAPES", 100)
+    snapshot = snapshot_of(PARCELS, tmp_path, shapes(3, 3000))
+    rendered = snapshot.rendered
+    assert rendered is not None
+    for address in tiles_over(9):
+        found = rendered.get(address.z, address.x, address.y)
+        snapshot.rendered = None
+        drawn = draw(snapshot, Filter(), address, Options())
+        assert found is None or found == (drawn.data, drawn.total)
+        assert found or drawn.total < 200  # those of large shapes that reach in are few
+    assert len(rendered.keys) > 10
 
 
 def test_what_touches_the_antimeridian_is_drawn_and_counted(tmp_path: Path) -> None:

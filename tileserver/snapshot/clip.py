@@ -1,197 +1,173 @@
-"""Shapes in world units → the geometry of one tile: take apart → drop what is too small → clip → simplify → round → write.
+"""Outlines in units of a tile → what of them is in its window, the tile and the buffer around it, on the same grid.
 
-Every tile rounds to the same grid, and simplifying moves an outline by half a tile unit at most, so the parts of a shape in
-neighboring tiles meet. It comes after clipping since it costs ten times as much a point.
+The grid is the world's, so the parts of a shape in neighboring tiles meet. Polygons are valid, and stay valid: where cutting
+half-plane after half-plane cannot promise it, GEOS clips.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely import GEOSException
 
 from tileserver import mvt
-from tileserver.mvt.ragged import offsets
-from tileserver.snapshot.mercator import WORLD
+from tileserver.mvt.ragged import Offsets, offsets, ranges, sizes
+from tileserver.snapshot.outlines import Paths, concatenate
 
-Shapes = NDArray[np.object_]
+EXTENT = 4096
+"""A tile's side in its units."""
+BUFFER = 64
+"""How far lines and polygons are drawn beyond a tile, in its units. Points are in one tile only."""
+LOW, HIGH = -BUFFER, EXTENT + BUFFER
+"""Where the window begins and ends, along both axes."""
+
+LEAST_RING = 4
+"""Coordinates of a ring of GEOS's, with the closing one."""
+
 Mask = NDArray[np.bool_]
-
-TOLERANCE = 0.5
-"""How far simplifying may move an outline, in tile units."""
-DENSE = 8
-"""Outlines with a point more often than this are simplified; in tile units, one pixel of a map drawn at 512 pixels a tile."""
-FEW = 8
-"""Outlines of so few points are left alone: parcels and buildings, which have nothing to lose and come in thousands."""
-
-POINT, LINE, POLYGON = 0, 1, 2
-"""Dimensions."""
-DIMENSIONS = np.array([POINT, LINE, LINE, POLYGON])
-"""Of GEOS's types that have no parts: point, line, ring, polygon."""
-MULTIPOINT = 4
-"""GEOS's first type that has parts."""
+Vertices = NDArray[np.int64]
+"""(m, 2) x and y."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Single points, lines or polygons of n features."""
-
-    shapes: Shapes
-    """(k,), feature after feature."""
-    owners: NDArray[np.int64]
-    """(k,): which feature each is a part of, ascending."""
-
-    def __getitem__(self, keep: Mask) -> Parts:
-        return Parts(self.shapes[keep], self.owners[keep])
-
-    def starts(self, n: int) -> NDArray[np.int64]:
-        """(n + 1,): shapes[starts[i]:starts[i + 1]] are feature i's."""
-        return np.searchsorted(self.owners, np.arange(n + 1))
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A tile with its buffer."""
-
-    z: int
-    x: int
-    y: int
-    buffer: int
-    extent: int
-
-    @property
-    def unit(self) -> float:
-        """World units in a tile unit."""
-        return WORLD / (self.extent << self.z)
-
-    @property
-    def box(self) -> NDArray[np.float64]:
-        """Left, top, right, bottom in world units."""
-        corner = np.array([self.x, self.y]) * self.extent
-        return np.concatenate([corner - self.buffer, corner + self.extent + self.buffer]) * self.unit
-
-    def local(self, grid: NDArray[np.float64]) -> NDArray[np.int64]:
-        """(m, 2) tile units from the world's corner, whole → from the tile's."""
-        units: NDArray[np.int64] = grid.astype(np.int64) - np.array([self.x, self.y]) * self.extent
-        return units
-
-
-def to_tile(geometries: Shapes, z: int, x: int, y: int, *, buffer: int = 64, extent: int = 4096) -> tuple[mvt.Geometry, Mask]:
-    """Shapes (n,) in world units, of any type or None → those to be seen in the tile, and the mask (n,) of them.
-
-    Lines and polygons are clipped to the tile and `buffer` tile units around it; a point is in one tile only. Of a collection
-    the parts of its highest dimension are drawn. Lines and polygons within one tile unit are left out, and shapes with
-    infinite or missing coordinates. Invalid polygons are repaired where they cannot be clipped as they are.
-    """
-    window = Window(z, x, y, buffer, extent)
-    parts, dimensions = _apart(Parts(geometries, np.arange(len(geometries))))
-    highest = np.zeros(len(geometries), np.int64)
-    np.maximum.at(highest, parts.owners, dimensions)
-    drawn = dimensions == highest[parts.owners]
-
-    kinds = ((POINT, _points), (LINE, _lines), (POLYGON, _polygons))
-    written = [write(parts[drawn & (dimensions == kind)], len(geometries), window) for kind, write in kinds]
-    features = np.concatenate([np.flatnonzero(kept) for _, kept in written])
-    geometry = mvt.concatenate([geometry for geometry, _ in written]).take(np.argsort(features))
-    return geometry, np.logical_or.reduce([kept for _, kept in written])
-
-
-def _apart(parts: Parts) -> tuple[Parts, NDArray[np.int64]]:
-    """Multi-geometries and collections, nested ones too, as their parts, and the dimension (k,) of each."""
-    while True:
-        kinds = shapely.get_type_id(parts.shapes)
-        if not (kinds >= MULTIPOINT).any():
-            return parts[kinds >= 0], DIMENSIONS[kinds[kinds >= 0]]
-        shapes, index = shapely.get_parts(parts.shapes, return_index=True)
-        parts = Parts(shapes, parts.owners[index])
-
-
-def _points(points: Parts, n: int, window: Window) -> tuple[mvt.Geometry, Mask]:
+def points(paths: Paths) -> Paths:
     """The points in the tile itself: as its cells do, it has what lies on its northern and western edge."""
-    coordinates, index = shapely.get_coordinates(points.shapes, return_index=True)
-    finite = np.isfinite(coordinates).all(axis=1)
-    units = window.local(np.floor(coordinates[finite] / window.unit))
-    inside = ((units >= 0) & (units < window.extent)).all(axis=1)
-    return mvt.multipoints(units[inside], Parts(points.shapes, points.owners[index[finite][inside]]).starts(n))
+    x, y = paths.xy.T
+    inside = (x >= 0) & (x < EXTENT) & (y >= 0) & (y < EXTENT)
+    each = np.arange(np.count_nonzero(inside) + 1)
+    return Paths(paths.xy[inside], each, each, offsets(inside)[paths.paths[paths.polygons[paths.shapes]]])
 
 
-def _lines(lines: Parts, n: int, window: Window) -> tuple[mvt.Geometry, Mask]:
-    lines = _reaching(lines, window)
-    shapes = _clipped(lines.shapes, window, lambda shapes: shapely.clip_by_rect(shapes, *window.box))
-    lines, dimensions = _apart(Parts(_simplified(shapes, window, topology=False), lines.owners))
-    lines = lines[dimensions == LINE]
-    return mvt.lines(_rounded(lines.shapes, window), offsets(shapely.get_num_coordinates(lines.shapes)), lines.starts(n))
+def lines(paths: Paths) -> Paths:
+    """The pieces of lines in the window, by Liang and Barsky: each step from a vertex to the next enters and leaves it once."""
+    begin = paths.xy.astype(np.float64)
+    step = np.zeros_like(begin)
+    step[:-1] = begin[1:] - begin[:-1]
+    enters, leaves = np.zeros(len(begin)), np.ones(len(begin))
+    for start, length in zip(begin.T, step.T, strict=True):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            low, high = (LOW - start) / length, (HIGH - start) / length
+        level = length == 0
+        low[level] = np.where((start[level] >= LOW) & (start[level] <= HIGH), -np.inf, np.inf)
+        high[level] = np.inf
+        np.maximum(enters, np.minimum(low, high), out=enters)
+        np.minimum(leaves, np.maximum(low, high), out=leaves)
+    seen = enters < leaves
+    seen[paths.paths[1:] - 1] = False  # a path ends with its last vertex
+
+    begins = seen & (enters > 0)
+    begins[1:] |= seen[1:] & ~seen[:-1]
+    begins[:1] |= seen[:1]
+    ends = np.cumsum(begins.astype(np.int64) + seen)
+    xy = np.empty((int(ends[-1]) if len(ends) else 0, 2), np.int64)
+    xy[ends[seen] - 1] = np.rint(begin[seen] + leaves[seen, None] * step[seen])
+    xy[ends[begins] - 2] = np.rint(begin[begins] + enters[begins, None] * step[begins])
+    pieces = np.append(ends[begins] - 2, len(xy))
+    return Paths(xy, pieces, np.arange(len(pieces)), offsets(begins)[paths.paths[paths.polygons[paths.shapes]]])
 
 
-def _polygons(polygons: Parts, n: int, window: Window) -> tuple[mvt.Geometry, Mask]:
-    polygons = _reaching(polygons, window)
-    square = shapely.box(*window.box)
-    shapes = _clipped(polygons.shapes, window, lambda shapes: shapely.intersection(shapes, square))
-    polygons, dimensions = _apart(Parts(_simplified(shapes, window, topology=True), polygons.owners))
-    polygons = _snapped(polygons[dimensions == POLYGON], window)
-    ring_starts, polygon_starts = _rings(polygons.shapes)
-    return mvt.polygons(_rounded(polygons.shapes, window), ring_starts, polygon_starts, polygons.starts(n))
+def polygons(paths: Paths, whole: int, broken: Mask) -> Paths:
+    """The parts of polygons in the window, their rings as tiles have them.
+
+    Args:
+        whole: so many polygons, the first ones, are valid and inside the window.
+        broken: which of the others are not valid as they are, a mask (k - whole,).
+    """
+    inside, others = paths.split(whole)
+    if not len(others):
+        return _ringed(inside)
+    cut, torn = _cut(others)
+    drawn = _ringed(concatenate(inside, cut))
+    shapes = _multipolygons(drawn.split(whole)[1])
+    torn |= broken | ~(shapely.is_valid(shapes) | shapely.is_missing(shapes))
+    if not torn.any():
+        return drawn
+    sound, mended = np.flatnonzero(np.append(np.ones(whole, np.bool_), ~torn)), np.flatnonzero(torn)
+    both = concatenate(drawn.take(sound), _ringed(_mended(others.take(mended))))
+    return both.take(np.argsort(np.concatenate([sound, whole + mended])))
 
 
-def _reaching(parts: Parts, window: Window) -> Parts:
-    """What touches the window, is at least a tile unit wide or high, and has no infinite or missing coordinates."""
-    left, top, right, bottom = window.box
-    west, north, east, south = shapely.bounds(parts.shapes).T
-    seen = (west < right) & (east > left) & (north < bottom) & (south > top)
-    parts = parts[seen & (np.maximum(east - west, south - north) >= window.unit)]
-    return parts[np.isfinite(shapely.length(parts.shapes))]
+def _ringed(paths: Paths) -> Paths:
+    xy, starts, of_polygons, shapes = mvt.rings(paths.xy, paths.paths, paths.polygons, paths.shapes)
+    return Paths(xy.astype(np.int64), starts, of_polygons, shapes)
 
 
-def _clipped(shapes: Shapes, window: Window, clip: Callable[[Shapes], Shapes]) -> Shapes:
-    """With `clip` applied to those that leave the window."""
-    left, top, right, bottom = window.box
-    west, north, east, south = shapely.bounds(shapes).T
-    return _where((west < left) | (east > right) | (north < top) | (south > bottom), clip, shapes)
+def _cut(paths: Paths) -> tuple[Paths, Mask]:
+    """Polygons cut off at the window's sides by Sutherland and Hodgman, and those that this may tear, a mask (k,): an exterior
+    ring crosses a side more than twice, so that what is left of it may hang together along it, or a hole crosses it."""
+    xy, starts = paths.xy, paths.paths
+    most = np.zeros(len(starts) - 1, np.int64)
+    most[paths.polygons[:-1]] = 2
+    torn = np.zeros(len(most), np.bool_)
+    for axis in (0, 1):
+        for limit, outwards in ((LOW, -1), (HIGH, 1)):
+            inside = xy[:, axis] * outwards <= limit * outwards
+            if not inside.all():
+                half, begins, crossing = _half(xy, starts, inside, axis, limit)
+                torn |= sizes(offsets(crossing)[starts]) > most
+                xy, starts = half, begins
+    return Paths(xy, starts, paths.polygons, paths.shapes), sizes(offsets(torn)[paths.polygons[paths.shapes]]) > 0
 
 
-def _simplified(shapes: Shapes, window: Window, *, topology: bool) -> Shapes:
-    """With no more points in an outline than can be seen."""
-    points = shapely.get_num_coordinates(shapes)
-    dense = (points > FEW) & (shapely.length(shapes) < DENSE * window.unit * points)
-    tolerance = TOLERANCE * window.unit
-    return _where(dense, lambda shapes: shapely.simplify(shapes, tolerance, preserve_topology=topology), shapes)
+def _half(xy: Vertices, starts: Offsets, inside: Mask, axis: int, limit: int) -> tuple[Vertices, Offsets, Mask]:
+    """What of rings is on the inner side of a line across an axis: their vertices inside, (m,), and where they cross the line;
+    and from which vertices, (m,), they cross it on the way to the next."""
+    following = mvt.following(starts)
+    crossing: Mask = inside != inside[following]
+    at = np.flatnonzero(crossing)
+    # From inside to outside, whichever way the ring runs: those that share the edge are cut at the same place.
+    inner = xy.take(np.where(inside[at], at, following[at]), axis=0)
+    outer = xy.take(np.where(inside[at], following[at], at), axis=0)
+    part = (limit - inner[:, axis]) / (outer[:, axis] - inner[:, axis])
+    other = 1 - axis
+    emitted = inside.astype(np.int64) + crossing
+    begins = offsets(emitted)
+    cut = np.empty((int(begins[-1]), 2), np.int64)
+    cut[begins[:-1][inside]] = xy[inside]
+    last = begins[at + 1] - 1
+    cut[last, axis] = limit
+    cut[last, other] = np.rint(inner[:, other] + part * (outer[:, other] - inner[:, other]))
+    return cut, begins[starts], crossing
 
 
-def _snapped(polygons: Parts, window: Window) -> Parts:
-    """With the rings of polygons with holes on the grid; rounded one by one they might cross."""
-    holed = shapely.get_num_interior_rings(polygons.shapes) > 0
-    if not holed.any():
-        return polygons
-    shapes = _where(holed, lambda shapes: shapely.set_precision(shapes, window.unit), polygons.shapes)
-    return _apart(Parts(shapes, polygons.owners))[0]
+def _mended(paths: Paths) -> Paths:
+    """The intersections of polygons, valid or not, with the window, valid on the grid."""
+    shapes = _multipolygons(_closed(paths))
+    invalid = ~shapely.is_valid(shapes)
+    shapes[invalid] = shapely.make_valid(shapes[invalid], method="structure", keep_collapsed=False)
+    parts, owners = shapely.intersection(shapes, shapely.box(LOW, LOW, HIGH, HIGH), grid_size=1), np.arange(len(shapes))
+    while (shapely.get_type_id(parts) > shapely.GeometryType.POLYGON).any():
+        parts, index = shapely.get_parts(parts, return_index=True)
+        owners = owners[index]
+    areal = (shapely.get_type_id(parts) == shapely.GeometryType.POLYGON) & ~shapely.is_empty(parts)
+    parts, owners = parts[areal], owners[areal]
+    rings, of_part = shapely.get_rings(parts, return_index=True)
+    return Paths(
+        shapely.get_coordinates(rings).astype(np.int64),
+        offsets(shapely.get_num_coordinates(rings)),
+        np.searchsorted(of_part, np.arange(len(parts) + 1)),
+        np.searchsorted(owners, np.arange(len(shapes) + 1)),
+    )
 
 
-def _where(these: Mask, operation: Callable[[Shapes], Shapes], shapes: Shapes) -> Shapes:
-    """The operation's results for these shapes and the others as they are; if GEOS refuses an invalid shape, it is made valid."""
-    results = shapes.copy()
-    try:
-        results[these] = operation(shapes[these])
-    except GEOSException:
-        invalid = these & ~shapely.is_valid(shapes)
-        results[invalid] = shapely.make_valid(shapes[invalid])
-        results[these] = operation(results[these])
-    return results
+def _closed(paths: Paths) -> Paths:
+    """With rings of as many vertices as GEOS asks for, whatever there is of them; an empty one becomes a point."""
+    lengths = np.maximum(sizes(paths.paths), 1)
+    closed = np.maximum(lengths + 1, LEAST_RING)
+    place = ranges(np.zeros_like(closed), closed) % np.repeat(lengths, closed) + np.repeat(paths.paths[:-1], closed)
+    return Paths(paths.xy.take(place, axis=0, mode="clip"), offsets(closed), paths.polygons, paths.shapes)
 
 
-def _rings(polygons: Shapes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where rings begin in the polygons' coordinates (r + 1,), and polygons in the rings (k + 1,)."""
-    holes = shapely.get_num_interior_rings(polygons)
-    sizes = np.empty(len(polygons) + holes.sum(), np.int64)
-    holed = np.repeat(holes > 0, holes + 1)
-    sizes[~holed] = shapely.get_num_coordinates(polygons[holes == 0])
-    sizes[holed] = shapely.get_num_coordinates(shapely.get_rings(polygons[holes > 0]))
-    return offsets(sizes), offsets(holes + 1)
+def _multipolygons(paths: Paths) -> NDArray[np.object_]:
+    """As polygons and multipolygons of shapely, (k,), None where nothing is left."""
+    rings = np.asarray(shapely.linearrings(paths.xy.astype(np.float64), indices=_owners(paths.paths)))
+    parts = np.asarray(shapely.polygons(rings, indices=_owners(paths.polygons)))
+    if len(parts) == len(paths) and (paths.shapes[1:] > paths.shapes[:-1]).all():
+        return parts
+    shapes = np.full(len(paths), None)
+    shapely.multipolygons(parts, indices=_owners(paths.shapes), out=shapes)
+    return shapes
 
 
-def _rounded(shapes: Shapes, window: Window) -> NDArray[np.int64]:
-    """(m, 2) all coordinates in tile units, to the nearest: those of clipped edges fall on the buffer's."""
-    return window.local(np.rint(shapely.get_coordinates(shapes) / window.unit))
+def _owners(starts: Offsets) -> NDArray[np.int64]:
+    """Which list each item is in."""
+    return np.repeat(np.arange(len(starts) - 1), sizes(starts))

@@ -1,4 +1,4 @@
-"""Snapshot + filter + address → the MVT layer of one tile: select → decide cell by cell → write."""
+"""Snapshot + filter + address → the MVT layer of one tile: find the content, of points here, of shapes in `shapes.py` → write."""
 
 from __future__ import annotations
 
@@ -8,59 +8,27 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import shapely
 from numpy.typing import NDArray
 
 from tileserver import mvt, times
 from tileserver.errors import BadRequest
 from tileserver.filters import Filter
-from tileserver.snapshot import Snapshot, cells, clip, select
+from tileserver.snapshot import Snapshot, select, shapes
 from tileserver.snapshot.cells import Cells, Groups
-from tileserver.snapshot.columns import CategoryColumn, Rows, TimeColumn
-from tileserver.snapshot.detail import GRID, cell_level
-from tileserver.snapshot.mercator import mercator
-from tileserver.snapshot.morton import morton, unmorton
+from tileserver.snapshot.columns import CategoryColumn, TimeColumn
+from tileserver.snapshot.content import Address, Content, Options
+from tileserver.snapshot.detail import cell_level
+from tileserver.snapshot.morton import unmorton
 from tileserver.snapshot.order import WORLD_BITS
+
+__all__ = ["RENDERER", "Address", "Drawn", "Options", "draw"]
 
 RENDERER = 1
 """Part of every ETag: moves when the same snapshot is drawn to other bytes."""
 
-EXTENT_BITS = 12
-EXTENT = 1 << EXTENT_BITS
-BUFFER = 64
-"""How far shapes are drawn beyond a tile, in tile units. Points are in one tile only."""
-
 MOST_BYTES = 500_000
 LEAST_FEATURE = 15
 """Bytes of the smallest feature: an id, one attribute, a type, a point."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    z: int
-    x: int
-    y: int
-
-    @property
-    def span(self) -> int:
-        """The side of a tile in world units."""
-        return 1 << (WORLD_BITS - self.z)
-
-    @property
-    def left(self) -> int:
-        """Where it begins in the west, in world units."""
-        return self.x * self.span
-
-    @property
-    def top(self) -> int:
-        """Where it begins in the north, in world units."""
-        return self.y * self.span
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    grid: int = GRID
-    aggregate: Literal["auto", "always", "never"] = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +44,6 @@ class Drawn:
     dropped: Literal["", "attributes", "features"] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What a tile shows of a layer: rows as they are, and groups; with the geometry of both, in this order."""
-
-    members: Rows
-    groups: Groups
-    geometry: mvt.Geometry
-    total: int
-
-
 def draw(snapshot: Snapshot, filter: Filter, address: Address, options: Options) -> Drawn:
     """The layer's part of a tile, at most 500 kB: attributes go before features.
 
@@ -97,8 +55,8 @@ def draw(snapshot: Snapshot, filter: Filter, address: Address, options: Options)
         if found:
             data, rows = found
             return Drawn(data, rows, rows)
-    make = _points if snapshot.layer.is_points else _shapes
-    content = make(snapshot, filter, address, options)
+    find = _points if snapshot.layer.is_points else shapes.content
+    content = find(snapshot, filter, address, options)
     if options.aggregate == "never" and len(content.geometry) * LEAST_FEATURE > MOST_BYTES:
         raise _over_the_limit()  # before millions of rows are written
     written = _write(snapshot, filter, content) + _labels(snapshot, filter, address)
@@ -114,7 +72,7 @@ def _over_the_limit() -> BadRequest:
 
 
 def _reduced(snapshot: Snapshot, filter: Filter, content: Content, address: Address) -> Drawn:
-    """Without attributes but the categories, which colours hang on; then without these; then without the last features."""
+    """Without attributes but the categories, which colours hang on; then without these; then without some of the features."""
     categories = tuple(
         field.name for field in snapshot.layer.categories if filter.properties is None or field.name in filter.properties
     )
@@ -123,14 +81,28 @@ def _reduced(snapshot: Snapshot, filter: Filter, content: Content, address: Addr
     labels = _labels(snapshot, bare, address)
     if len(data) > MOST_BYTES:
         data = _write(snapshot, bare, content) + labels
-    shown, keep = content.total, len(content.geometry)
+    shown, kept, first = content.total, len(content.geometry), _first(content)
     while len(data) > MOST_BYTES:
-        keep = int(keep * 0.9 * MOST_BYTES / len(data))
-        members = content.members[:keep]
-        groups = content.groups.of(np.arange(len(content.groups)) < keep - len(members))
-        part = Content(members, groups, content.geometry.take(np.arange(keep)), content.total)
-        data, shown = _write(snapshot, bare, part) + labels, len(members) + int(groups.counts.sum())
+        kept = int(kept * 0.9 * MOST_BYTES / len(data))
+        part = _part(content, np.sort(first[:kept]))
+        data, shown = _write(snapshot, bare, part) + labels, len(part.members) + int(part.groups.counts.sum())
     return Drawn(data, shown, content.total, "attributes" if shown == content.total else "features")
+
+
+def _first(content: Content) -> NDArray[np.int64]:
+    """The features in the order in which they have a right to be in the tile: groups, then rows; of lines the longest first."""
+    members = len(content.members)
+    lengths = mvt.lengths(content.geometry)[:members]
+    is_line = content.geometry.types[:members] == mvt.LINE
+    return np.concatenate([np.arange(members, len(content.geometry)), np.lexsort((-lengths, is_line))])
+
+
+def _part(content: Content, features: NDArray[np.int64]) -> Content:
+    """Some of the features, ascending."""
+    members = content.members[features[features < len(content.members)]]
+    groups = np.zeros(len(content.groups), np.bool_)
+    groups[features[len(members) :] - len(content.members)] = True
+    return Content(members, content.groups.of(groups), content.geometry.take(features), content.total)
 
 
 def _most_members(snapshot: Snapshot, filter: Filter, address: Address, options: Options, found: Cells) -> int:
@@ -146,12 +118,12 @@ def _most_members(snapshot: Snapshot, filter: Filter, address: Address, options:
 
 
 def _points(snapshot: Snapshot, filter: Filter, address: Address, options: Options) -> Content:
-    found = _cells(snapshot, select.within(snapshot, filter, *_codes(address)), address, options.grid)
+    found = _cells(snapshot, select.within(snapshot, filter, *address.codes), address, options.grid)
     members, groups = found.decide(snapshot, _most_members(snapshot, filter, address, options, found))
-    x, y = _in_tile(snapshot, members, address)
+    x, y = address.place(snapshot, members)
     if len(groups):
-        x = np.concatenate([x, _tile_units(groups.means("x") - address.left, address)])
-        y = np.concatenate([y, _tile_units(groups.means("y") - address.top, address)])
+        x = np.concatenate([x, address.units(groups.means("x") - address.left)])
+        y = np.concatenate([y, address.units(groups.means("y") - address.top)])
     return Content(members, groups, mvt.points(x, y), int(found.counts.sum()))
 
 
@@ -180,119 +152,13 @@ def _cells(snapshot: Snapshot, selection: select.Selection, address: Address, gr
     return Cells.of(runs, of_run, rows, number(snapshot.x[rows], snapshot.y[rows]), cells_across**2)
 
 
-def _shapes(snapshot: Snapshot, filter: Filter, address: Address, options: Options) -> Content:
-    """Shapes that are large enough to see are drawn as themselves in every tile they reach; small ones by their cells."""
-    rows = select.rows(snapshot, filter, 0, snapshot.positioned)
-    reach = address.span * BUFFER // EXTENT
-    cell = max(address.span // options.grid, 1)
-    large = snapshot.widest[rows] >= cell
-    # A small shape may reach in from a cell outside, whose decision needs all members of that cell.
-    near = _anchored(snapshot, rows, address, (reach // cell + 2) * cell)
-    within_budget = len(rows) <= snapshot.layer.tiles.budget and options.aggregate == "auto"
-    small = rows[near & ~large]
-    codes = snapshot.codes(small) >> np.uint64(2 * (WORLD_BITS - cell_level(address.z, options.grid)))
-    number = np.cumsum(np.r_[False, codes[1:] != codes[:-1]]) if len(codes) else np.zeros(0, np.int64)
-    nothing = np.zeros(0, np.int64)
-    found = Cells.of(cells.no_runs(), nothing, small, number, int(number[-1]) + 1 if len(number) else 0)
-    if within_budget or options.aggregate == "never":
-        most = len(rows)
-    else:
-        most = 1 if options.aggregate == "always" else snapshot.members_shown(address.z)
-    members, groups = found.decide(snapshot, most)
-    members, groups = np.concatenate([rows[large], members]), _own(snapshot, groups, address)
-    if most == len(rows):
-        members.sort()
-    members = members[_reaching(snapshot, members, address, reach)]
-    geometry, kept = _geometry(snapshot, members, address)
-    members = members[kept]
-    corner = snapshot.codes(groups.first_rows())
-    return Content(
-        members,
-        groups,
-        mvt.concatenate([geometry, _squares(corner, address, options.grid)]),
-        len(members) + int(groups.counts.sum()),
-    )
-
-
-def _anchored(snapshot: Snapshot, rows: Rows, address: Address, margin: int) -> NDArray[np.bool_]:
-    """Which rows have their anchor in the tile or within a margin around it, in world units; a mask (k,)."""
-    x, y = snapshot.x[rows].astype(np.int64), snapshot.y[rows].astype(np.int64)
-    left, top = address.left, address.top
-    return (x >= left - margin) & (x < left + address.span + margin) & (y >= top - margin) & (y < top + address.span + margin)
-
-
-def _reaching(snapshot: Snapshot, rows: Rows, address: Address, reach: int) -> NDArray[np.bool_]:
-    """Which rows have a box that touches the tile with its buffer."""
-    left, top = address.left - reach, address.top - reach
-    right, bottom = left + address.span + 2 * reach, top + address.span + 2 * reach
-    return (
-        (snapshot.east[rows].astype(np.int64) >= left)
-        & (snapshot.west[rows].astype(np.int64) < right)
-        & (snapshot.south[rows].astype(np.int64) >= top)
-        & (snapshot.north[rows].astype(np.int64) < bottom)
-    )
-
-
-def _own(snapshot: Snapshot, groups: Groups, address: Address) -> Groups:
-    """The groups whose cells are the tile's own."""
-    first, last = _codes(address)
-    code = snapshot.codes(groups.first_rows())
-    return groups.of((code >= np.uint64(first)) & (code <= np.uint64(last)))
-
-
-def _geometry(snapshot: Snapshot, rows: Rows, address: Address) -> tuple[mvt.Geometry, NDArray[np.bool_]]:
-    """The shapes of rows clipped to the tile, and which of them are to be seen, a mask (k,).
-
-    One that is too small to be seen is drawn as the smallest square, in the tile of its anchor, so that none gets lost.
-    """
-    shapes = shapely.from_wkb(snapshot.wkb(rows).to_numpy(zero_copy_only=False))
-    shapes = shapely.transform(shapes, lambda degrees: np.stack(mercator(degrees[:, 0], degrees[:, 1]), axis=1))
-    drawn, kept = clip.to_tile(shapes, address.z, address.x, address.y, buffer=BUFFER, extent=EXTENT)
-    left, top = address.left, address.top
-    lost = ~kept & _anchored(snapshot, rows, address, 0)
-    lost[lost] = shapely.intersects(shapes[lost], shapely.box(left, top, left + address.span, top + address.span))
-    x, y = _in_tile(snapshot, rows[lost], address)
-    both = mvt.concatenate([drawn, mvt.squares(x, y, 1)])
-    # Back into the order of rows, which is the order of drawing.
-    order = np.argsort(np.concatenate([np.flatnonzero(kept), np.flatnonzero(lost)]), kind="stable")
-    return both.take(order), kept | lost
-
-
-def _squares(code: NDArray[np.uint64], address: Address, grid: int) -> mvt.Geometry:
-    """The cells that hold these Morton codes, as squares of the tile."""
-    side = EXTENT // grid
-    corners = zip(unmorton(code), (address.x, address.y), strict=True)
-    x, y = (_tile_units(axis.astype(np.int64) - tile * address.span, address) // side * side for axis, tile in corners)
-    return mvt.squares(x, y, side)
-
-
 def _labels(snapshot: Snapshot, filter: Filter, address: Address) -> bytes:
     """The MVT layer `{id}_labels` of areas: each one's attributes at a point inside it, in one tile only."""
     if snapshot.layer.kind != "areas":
         return b""
-    rows = select.within(snapshot, filter, *_codes(address)).all_rows()
+    rows = select.within(snapshot, filter, *address.codes).all_rows()
     no_groups = Groups.none(snapshot)
-    return _write(snapshot, filter, Content(rows, no_groups, mvt.points(*_in_tile(snapshot, rows, address)), len(rows)), "_labels")
-
-
-def _codes(address: Address) -> tuple[int, int]:
-    """The first and the last Morton code of a tile."""
-    corner = np.array([address.left], np.uint32), np.array([address.top], np.uint32)
-    first = int(morton(*corner)[0])
-    return first, first + address.span**2 - 1
-
-
-def _in_tile(snapshot: Snapshot, rows: Rows, address: Address) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The positions of rows in units of the tile, floored, shape (k,) each."""
-    axes = ((snapshot.x, address.x), (snapshot.y, address.y))
-    x, y = (_tile_units(axis[rows].astype(np.int64) - tile * address.span, address) for axis, tile in axes)
-    return x, y
-
-
-def _tile_units(world: NDArray[np.int64], address: Address) -> NDArray[np.int64]:
-    """World units from the tile's corner on → units of the tile, floored."""
-    shift = WORLD_BITS - address.z - EXTENT_BITS
-    return world >> shift if shift >= 0 else world << -shift
+    return _write(snapshot, filter, Content(rows, no_groups, mvt.points(*address.place(snapshot, rows)), len(rows)), "_labels")
 
 
 def _write(snapshot: Snapshot, filter: Filter, content: Content, suffix: str = "") -> bytes:
