@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import urllib.request
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -184,20 +184,23 @@ def click(page: Page, place: list[float]) -> None:
     page.mouse.click(box["x"] + point["x"], box["y"] + point["y"])
 
 
+LONE_REPORT = """() => { const { map } = document.querySelector('#map');
+    const around = ({ x, y }) => map.queryRenderedFeatures([[x - 12, y - 12], [x + 12, y + 12]])
+        .filter(({ source }) => source === 'police_incidents');
+    const { width, height } = map.getCanvas().getBoundingClientRect();
+    const { geometry, properties } = map.queryRenderedFeatures().find(({ source, geometry, properties }) => {
+        const { x, y } = geometry.type === 'Point' ? map.project(geometry.coordinates) : {};
+        return source === 'police_incidents' && !properties.cluster && x > 20 && y > 20 && x < width - 60 && y < height - 40
+            && around({ x, y }).length === 1;
+    });
+    return [geometry.coordinates, properties]; }"""
+"""A report with no other one around it: where it is, and its attributes."""
+
+
 def test_a_report_that_stands_alone_tells_its_attributes(page: Page, demo_server: str) -> None:
     page.goto(f"{demo_server}/?{INCIDENTS}&map=16/34.742/-92.28")
     settle(page)
-    script = """() => { const { map } = document.querySelector('#map');
-        const around = ({ x, y }) => map.queryRenderedFeatures([[x - 12, y - 12], [x + 12, y + 12]])
-            .filter(({ source }) => source === 'police_incidents');
-        const { width, height } = map.getCanvas().getBoundingClientRect();
-        const { geometry, properties } = map.queryRenderedFeatures().find(({ source, geometry, properties }) => {
-            const { x, y } = geometry.type === 'Point' ? map.project(geometry.coordinates) : {};
-            return source === 'police_incidents' && !properties.cluster && x > 20 && y > 20 && x < width - 60 && y < height - 40
-                && around({ x, y }).length === 1;
-        });
-        return [geometry.coordinates, properties]; }"""
-    place, properties = page.evaluate(script)
+    place, properties = page.evaluate(LONE_REPORT)
     row = answer(f"{demo_server}/ogc/collections/police_incidents/items/{properties['id']}?f=json")["properties"]
     click(page, place)
     popup = page.locator(".popup")
@@ -205,6 +208,19 @@ def test_a_report_that_stands_alone_tells_its_attributes(page: Page, demo_server
     expect(popup).to_contain_text(row["occurred_at"][:4])
     expect(popup.locator("dl")).to_contain_text("Offense")
     expect(popup.locator(".pager")).to_have_count(0)
+
+
+def test_under_a_filter_tiles_are_lean_and_a_click_brings_the_rest(page: Page, demo_server: str) -> None:
+    page.goto(f"{demo_server}/?{INCIDENTS}&last=1y&map=16/34.742/-92.28")
+    settle(page)
+    place, properties = page.evaluate(LONE_REPORT)
+    assert "offense" in properties
+    assert "address" not in properties
+    row = answer(f"{demo_server}/ogc/collections/police_incidents/items/{properties['id']}?f=json")["properties"]
+    click(page, place)
+    popup = page.locator(".popup")
+    expect(popup).to_contain_text(row["address"])
+    expect(popup.locator("h2")).to_be_focused()
 
 
 def test_an_aggregate_tells_its_count_and_its_most_frequent_value(page: Page, demo_server: str) -> None:
@@ -321,16 +337,18 @@ def test_a_value_that_no_row_has_is_told_to_match_nothing(page: Page, demo_serve
 def test_after_a_change_of_dates_the_map_shows_the_new_ones_and_no_others(page: Page, demo_server: str) -> None:
     page.goto(f"{demo_server}/?{INCIDENTS}&datetime=2020-01-01/2023-12-31&map=15/34.742/-92.28")
     settle(page)
-    assert [each for each in drawn(page, "police_incidents") if "occurred_at" in each]
-    page.get_by_text("Last 12 months").click()
-    begin, end = answer(f"{demo_server}/count/police_incidents?last=1y")["datetime"].split("/")
+    with urllib.request.urlopen(f"{demo_server}/downloads/police_incidents.csv?last=1y&properties=incident_id") as response:
+        new = {row["incident_id"] for row in csv.DictReader(response.read().decode().splitlines())}
 
-    def times() -> list[datetime]:
-        found = [each.get("occurred_at") for each in drawn(page, "police_incidents")]
-        return [datetime.fromisoformat(each) for each in found if each]
+    def ids() -> set[str]:
+        return {str(each["id"]) for each in drawn(page, "police_incidents") if "cluster" not in each}
+
+    assert ids()
+    assert ids().isdisjoint(new)
+    page.get_by_text("Last 12 months").click()
 
     def are_new() -> bool:
-        return bool(times()) and all(datetime.fromisoformat(begin) <= each <= datetime.fromisoformat(end) for each in times())
+        return bool(ids()) and ids() <= new
 
     wait_for(page, are_new, "rows of the old dates stay on the map")
     settle(page)

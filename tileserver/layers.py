@@ -201,5 +201,6 @@ def _links(layer: Layer, origin: str) -> dict[str, Any]:
         "tilejson": f"{origin}/tiles/{id}.json",
         "tiles": f"{origin}/tiles/{id}/{{z}}/{{x}}/{{y}}.mvt",
         "style": f"{origin}/styles/{id}.json",
+        "items": f"{origin}/ogc/collections/{id}/items",
         "downloads": {format: f"{origin}/downloads/{id}.{format}" for format in DOWNLOADS},
     }

@@ -3,6 +3,7 @@
 import { AttributionControl, MapLibreMap, NavigationControl, Popup, ScaleControl } from './vendor/maplibre-gl/maplibre-gl.mjs';
 
 import { detail, Refusal, withQuery } from './api.js';
+import { onlyWanted } from './attributes.js';
 import { isBelow } from './basemap.js';
 import { firstExtent } from './extent.js';
 import { popupContent } from './popup.js';
@@ -192,7 +193,17 @@ export class CityMap {
     if (isBelow(id) || isOfStacks(id)) return source;
     const layer = this.layers.get(id);
     const query = filterQuery(this.state, layer);
-    return source.type === 'vector' ? tilesOf(layer, query) : { ...source, url: withQuery(source.url, query) };
+    return source.type === 'vector' ? tilesOf(layer, query && [query, this.wanted(layer)].filter(Boolean).join('&')) : { ...source, url: withQuery(source.url, query) };
+  }
+
+  /** As a parameter; nothing where tiles carry all attributes. */
+  wanted(layer) {
+    return onlyWanted(layer, this.context.style.layers.filter(({ source }) => source === layer.id));
+  }
+
+  /** Whether the rows on the map may lack attributes. */
+  isPartial(layer) {
+    return Boolean(filterQuery(this.state, layer) && this.wanted(layer));
   }
 
   shownStyle() {
@@ -216,7 +227,8 @@ export class CityMap {
       const layer = this.layers.get(source);
       const place = geometry.type === 'Point' ? geometry.coordinates : null;
       const distance = place ? distanceBetween(this.map.project(place), point) : layer.kind === 'areas' ? 2 * reach : reach;
-      found.set(`${source} ${properties.id ?? geometry.coordinates}`, { layer, properties, place, distance });
+      const isPartial = !properties.cluster && this.isPartial(layer);
+      found.set(`${source} ${properties.id ?? geometry.coordinates}`, { layer, properties, place, distance, isPartial });
     }
     return [...found.values()].sort((one, other) => one.distance - other.distance).slice(0, MOST_AT_A_PLACE);
   }
@@ -240,11 +252,12 @@ export class CityMap {
       this.close();
       this.map.easeTo({ center: place, zoom: this.map.getZoom() + 2 });
     };
+    const grown = () => this.popup.setLngLat(place); // so that it finds its place anew
     this.popup?.remove();
     // By itself the focus goes to the first button, and a long popup would open scrolled down to it.
     this.popup = new Popup({ maxWidth: 'min(20rem, 85vw)', offset: 6, focusAfterOpen: false })
       .setLngLat(place)
-      .setDOMContent(popupContent(found, { ...this.context, state: this.state, zoom: this.map.getZoom(), zoomIn }))
+      .setDOMContent(popupContent(found, { ...this.context, state: this.state, zoom: this.map.getZoom(), zoomIn, grown }))
       .addTo(this.map);
     this.popup.getElement().querySelector('h2').focus({ preventScroll: true });
     return true;

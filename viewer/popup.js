@@ -1,6 +1,7 @@
 // What a feature of the map says when it is asked: text only, whatever its attributes hold.
 
 import { withQuery } from './api.js';
+import { allOf } from './attributes.js';
 import { element } from './element.js';
 import { cellAround } from './extent.js';
 import { entryOf, swatch } from './legend.js';
@@ -10,15 +11,31 @@ import { fieldTitle, valueDescription, valueLabel } from './words.js';
 /**
  * The content of a popup for the features at one place, one of them at a time.
  *
- * @param {{layer: object, properties: object, place: number[] | null}[]} found at least one, the topmost first
- * @param {{words: object, legends: object, state: object, zoom: number, zoomIn: () => void}} context
+ * @param {{layer: object, properties: object, place: number[] | null, isPartial: boolean}[]} found at least one, the topmost first
+ * @param {{words: object, legends: object, state: object, zoom: number, zoomIn: () => void, grown: () => void}} context
  */
 export function popupContent(found, context) {
   const { words } = context;
   const shown = element('div');
   const content = element('div', { class: 'popup' }, shown);
   let index = 0;
-  const show = () => shown.replaceChildren(description(found[index], context));
+  const show = () => {
+    const feature = found[index];
+    const hadFocus = shown.contains(document.activeElement);
+    shown.replaceChildren(description(feature, context));
+    if (hadFocus) shown.querySelector('h2').focus({ preventScroll: true });
+    if (feature.isPartial) complete(feature);
+  };
+  /** Shows the tile's attributes until the others come, or instead, should they not. */
+  const complete = async (feature) => {
+    feature.isPartial = false;
+    const properties = await allOf(feature.layer, feature.properties.id).catch(() => null);
+    if (!properties) return;
+    feature.properties = { ...properties, ...feature.properties };
+    if (found[index] !== feature || !content.isConnected) return;
+    show();
+    context.grown();
+  };
   if (found.length > 1) {
     const position = element('span', { 'aria-live': 'polite' });
     const turn = (step) => () => {

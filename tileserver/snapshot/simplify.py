@@ -21,7 +21,7 @@ TOLERANCE = 0.25
 """Tile units. A ring that would vanish keeps its three most important vertices, and is moved by twice as much at most."""
 
 MOST_ROUNDS = 256
-"""How often arcs are split. Real ones are done after some thirty rounds; in a zigzag that loses one vertex a round the rest is kept."""
+"""How often arcs are split. Real ones are done after some thirty; in a zigzag that loses one vertex at a time the rest is kept."""
 
 Vertices = NDArray[np.int64]
 """x and y, (m, 2)."""
