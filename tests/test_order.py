@@ -8,6 +8,7 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -18,10 +19,9 @@ from hypothesis import strategies as st
 from town import batch
 
 from tileserver.catalog import GEOMETRY, Layer
-from tileserver.snapshot import Snapshot, order, prerender, spool
+from tileserver.snapshot import Snapshot, order, prerender, select, spool
 from tileserver.snapshot.columns import TimeColumn
 from tileserver.snapshot.order import DEEPEST, Leaves, split
-from tileserver.snapshot.select import _bisect
 
 CODES = 2**64
 NO_TIME = -(2**63)
@@ -105,7 +105,9 @@ def test_many_runs_are_searched_at_once_as_one_by_one(runs: list[list[int]], wan
     stops = np.cumsum([len(run) for run in runs], dtype=np.int64)
     starts = np.concatenate([np.zeros(1, np.int64), stops])[: len(stops)]
     expected = [start + bisect_left(run, wanted) for start, run in zip(starts.tolist(), runs, strict=True)]
-    assert _bisect(values, starts, stops, wanted).tolist() == expected
+    for looped in (0, 100):  # all at once alone, one after the other alone
+        with patch.object(select, "LOOPED", looped):
+            assert select._bisect(values, starts, stops, wanted).tolist() == expected
 
 
 PARCELS = Layer.model_validate(

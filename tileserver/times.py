@@ -21,7 +21,8 @@ NO_TIME = np.iinfo(np.int64).min
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_YEAR, _LAST_YEAR = 2, 9998  # one year of margin keeps every zone's wall clock within what datetime can express
-
+FEW = 24
+"""Instants up to which a loop is quicker than arrays."""
 
 UTC_ZONE = ZoneInfo("UTC")
 
@@ -44,39 +45,36 @@ def to_datetime(instant: int, zone: ZoneInfo) -> datetime:
 def to_text(instant: int, zone: ZoneInfo) -> str:
     """RFC 3339 on `zone`'s wall clock, with microseconds only where there are any; in UTC where the offset has seconds, which
     RFC 3339 cannot say: before standard time."""
-    shift = _shift_at(instant, zone)
-    return to_datetime(instant, UTC_ZONE if shift % MINUTE else zone).isoformat()
+    moment = to_datetime(instant, zone)
+    shift = moment.utcoffset()
+    return (moment.astimezone(UTC) if shift and shift.seconds % 60 else moment).isoformat()
 
 
 def to_texts(instants: Instants, zone: ZoneInfo) -> pa.StringArray:
     """`to_text` of every instant, shape (n,); null for a missing one. Instants are of the years 1 to 9999.
 
-    Digits are written into a matrix, a row for each instant, and those that are said are taken from it.
+    Few are told one by one. Of many the digits are written into a matrix, a row for each instant, and those that are said are
+    taken from it.
     """
+    if len(instants) <= FEW and all(instant == NO_TIME or _FIRST <= instant <= _LAST for instant in instants.tolist()):
+        return pa.array([None if instant == NO_TIME else to_text(instant, zone) for instant in instants.tolist()], pa.string())
     known = instants != NO_TIME
     shift = offsets(instants, zone)
     shift = np.where(shift % MINUTE, 0, shift)
     wall = np.where(known, instants + shift, 0)
-    day = wall.astype("M8[us]").astype("M8[D]")
+    seconds, fraction = wall // SECOND, wall % SECOND
+    minutes, away = seconds // 60, np.abs(shift) // MINUTE
+    day = (minutes // 1440).view("M8[D]")
     month = day.astype("M8[M]")
-    second, minutes = wall % DAY // SECOND, np.abs(shift) // MINUTE
-    fraction = wall % SECOND
+    months = month.view(np.int64)
+    year = months // 12 + 1970
+    numbers = [year // 100 % 100, year % 100, months % 12 + 1, (day - month).view(np.int64) + 1]
+    numbers += [minutes // 60 % 24, minutes % 60, seconds % 60]
+    numbers += [fraction // 10_000, fraction // 100 % 100, fraction % 100] if fraction.any() else [fraction] * 3
+    numbers += [away // 60, away % 60]
     letters = np.empty((len(wall), len(_PATTERN)), np.uint8)
     letters[:] = np.frombuffer(_PATTERN, np.uint8)
-    numbers = {
-        0: (month.astype("M8[Y]").astype(np.int64) + 1970, 4),
-        5: (month.astype(np.int64) % 12 + 1, 2),
-        8: ((day - month).astype(np.int64) + 1, 2),
-        11: (second // 3600, 2),
-        14: (second // 60 % 60, 2),
-        17: (second % 60, 2),
-        27: (minutes // 60, 2),
-        30: (minutes % 60, 2),
-    }
-    if fraction.any():
-        numbers[20] = (fraction, 6)
-    for place, (values, width) in numbers.items():
-        _write_digits(letters[:, place : place + width], values.astype(np.int32))
+    letters[:, _PLACES] = _DIGITS[np.stack(numbers, axis=1)].view(np.uint8)
     letters[shift < 0, 26] = ord("-")
     said = np.repeat(known[:, None], len(_PATTERN), axis=1)
     said[:, 19:26] &= (fraction > 0)[:, None]
@@ -88,13 +86,9 @@ def to_texts(instants: Instants, zone: ZoneInfo) -> pa.StringArray:
 
 
 _PATTERN = b"0000-00-00T00:00:00.000000+00:00"
-
-
-def _write_digits(letters: NDArray[np.uint8], values: NDArray[np.int32]) -> None:
-    """Numbers, shape (n,), with leading zeros into letters, shape (n, width)."""
-    for place in reversed(range(letters.shape[1])):
-        letters[:, place] = values % 10 + ord("0")
-        values = values // 10
+_PLACES = np.flatnonzero(np.frombuffer(_PATTERN, np.uint8) == ord("0"))
+_DIGITS = np.frombuffer(b"".join(b"%02d" % number for number in range(100)), np.uint16)
+"""Both of each number below 100."""
 
 
 def to_wall(instants: Instants, zone: ZoneInfo) -> Instants:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 
 import numpy as np
 
@@ -93,10 +93,12 @@ def _instant(match: re.Match[str]) -> int:
     return seconds * times.SECOND + int((fraction or ".0")[1:7].ljust(6, "0"))
 
 
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_EPOCH_DAY, _LAST_DAY = date(1970, 1, 1).toordinal(), date.max.toordinal()
 
 
 def _midnight(ordinal: int, layer: Layer) -> int:
+    if ordinal <= _LAST_DAY:
+        return times.to_instant(datetime.combine(date.fromordinal(ordinal), time(), layer.zone))
     wall = np.array([(ordinal - _EPOCH_DAY) * times.DAY], np.int64)
     return int(times.from_wall(wall, layer.zone)[0])
 

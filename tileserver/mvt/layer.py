@@ -1,4 +1,4 @@
-"""One layer of a Mapbox Vector Tile 2.1 from arrays: no Python loop over features or values.
+"""One layer of a Mapbox Vector Tile 2.1 from arrays: no Python loop over features or values unless there are few of them.
 
 A tile is its layers' bytes, one after the other. Numbers in the comments are field numbers of vector_tile.proto.
 """
@@ -6,7 +6,7 @@ A tile is its layers' bytes, one after the other. Numbers in the comments are fi
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tileserver.mvt import varint
-from tileserver.mvt.geometry import Geometry
+from tileserver.mvt.geometry import LINE, POINT, POLYGON, Geometry
 from tileserver.mvt.ragged import Strings, join
 from tileserver.mvt.varint import Cells, Varints
 
@@ -23,8 +23,7 @@ VARINT, FIXED64, DELIMITED = 0, 1, 2
 """Protocol Buffers' wire types."""
 
 
-TYPES = (pa.string(), pa.large_string(), pa.int64(), pa.float64(), pa.bool_())
-FEW = 48
+FEW = 128
 """Features, and values, up to which loops are quicker than arrays; what they write is the same, to the byte."""
 
 
@@ -38,15 +37,13 @@ class Column:
 
     name: str
     values: pa.Array[Any]
-    """The distinct values, none null: string, large_string, int64, float64 or bool. Those of other features may be among them."""
-    codes: NDArray[np.int32]
+    """string, large_string, int64, float64 or bool. Without codes each feature's own value, (n,), null where it has none; with
+    codes the distinct values, none null, those of other features perhaps among them."""
+    codes: NDArray[np.int32] | None = None
     """(n,) index into values; -1 where the feature lacks the attribute."""
 
-    @classmethod
-    def of(cls, name: str, array: pa.Array[Any]) -> Column:
-        """The attribute from each feature's value, (n,), null where it has none."""
-        encoded = array.dictionary_encode()
-        return cls(name, encoded.dictionary, encoded.indices.fill_null(-1).to_numpy())
+    def __len__(self) -> int:
+        return len(self.values if self.codes is None else self.codes)
 
 
 def layer(
@@ -73,8 +70,10 @@ def layer(
     if ids is not None and len(ids) != len(geometry):
         raise ValueError(f"there are {len(ids)} ids; the geometry has {len(geometry)} features")
     for column in columns:
-        if len(column.codes) != len(geometry):
-            raise ValueError(f"column {column.name} has codes of {len(column.codes)} features; the geometry has {len(geometry)}")
+        if len(column) != len(geometry):
+            raise ValueError(f"column {column.name} is of {len(column)} features; the geometry has {len(geometry)}")
+        if column.values.type not in _MESSAGES:
+            raise ValueError(f"tiles have no values of type {column.values.type}; make them string, int64, float64 or bool")
     if len(geometry) <= FEW:
         keys, values, few_tags = _few_attributes(columns, len(geometry))
         features = _few_features(geometry, few_tags, ids)
@@ -86,7 +85,7 @@ def layer(
 
 
 def _delimited(field: int, data: bytes) -> bytes:
-    return varint.one(_key(field, DELIMITED)) + varint.one(len(data)) + data
+    return bytes([_key(field, DELIMITED)]) + varint.one(len(data)) + data
 
 
 def _text(field: int, text: str) -> bytes:
@@ -104,31 +103,40 @@ def _attributes(columns: Sequence[Column], n: int) -> tuple[list[str], list[byte
     shared: dict[tuple[int, int], int] = {}
     count = 0
     for column in columns:
-        used, ranks = _used(column)
-        if len(used) == 0:
+        held, ranks, has = _dictionary(column)
+        if len(held) == 0:
             continue
-        has = _unless_all(column.codes >= 0)
         first = shared.setdefault((id(column.values), id(column.codes)), count)
         tags += [varint.same(len(keys), n, has), Varints.of((ranks + first).astype(np.uint32), has)]
         keys.append(column.name)
         if first == count:
-            values.append(_values(column.values, used))
-            count += len(used)
+            values.append(_values(held))
+            count += len(held)
     return keys, values, tags
+
+
+def _dictionary(column: Column) -> tuple[pa.Array[Any], NDArray[np.integer[Any]], NDArray[np.bool_] | None]:
+    """The values that features have, of each feature (n,) the rank of its value among them, and which have one, None for all."""
+    if column.codes is None:
+        encoded = column.values.dictionary_encode()
+        ranks = encoded.indices.fill_null(0) if encoded.null_count else encoded.indices
+        return encoded.dictionary, ranks.to_numpy(), column.values.is_valid().to_numpy(False) if encoded.null_count else None
+    used, ranks = _used(column.codes, len(column.values))
+    values = column.values if len(used) == len(column.values) else column.values.take(pa.array(used))
+    return values, ranks, _unless_all(column.codes >= 0)
 
 
 def _unless_all(present: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     return None if present.all() else present
 
 
-def _used(column: Column) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which values features have, ascending, and for each feature (n,) that has one the rank of its value among them."""
-    codes = column.codes.astype(np.int64)
-    if len(column.values) > 16 * len(codes):
+def _used(codes: NDArray[np.int32], size: int) -> tuple[NDArray[np.integer[Any]], NDArray[np.int64]]:
+    """Which of so many values features have, ascending, and for each feature (n,) that has one the rank of its value among them."""
+    if size > 16 * len(codes):
         used, ranks = np.unique(codes, return_inverse=True)
         lacking = int(used[0] < 0)
         return used[lacking:], ranks - lacking
-    present = np.zeros(len(column.values) + 1, np.bool_)
+    present = np.zeros(size + 1, np.bool_)
     present[codes] = True  # code -1 marks the last, extra one
     present[-1] = False
     return np.flatnonzero(present), (np.cumsum(present) - 1)[codes]
@@ -139,34 +147,47 @@ def _few_attributes(columns: Sequence[Column], n: int) -> tuple[list[str], list[
     keys: list[str] = []
     values: list[bytes] = []
     tags = [b""] * n
-    shared: dict[tuple[int, int], int] = {}
-    count = 0
+    shared: dict[tuple[int, int], tuple[Sequence[object], Mapping[object, bytes]]] = {}
     for column in columns:
-        codes = column.codes.tolist()
-        used = sorted({code for code in codes if code >= 0})
-        if not used:
-            continue
-        first = shared.setdefault((id(column.values), id(column.codes)), count)
-        key = varint.one(len(keys))
-        tag_of = {code: key + varint.one(first + rank) for rank, code in enumerate(used)}
-        tags = [tag + tag_of.get(code, b"") for tag, code in zip(tags, codes, strict=True)]
-        keys.append(column.name)
-        if first == count:
-            values.append(_values(column.values, np.array(used, np.int64)))
-            count += len(used)
+        same = id(column.values), id(column.codes)
+        if same not in shared:
+            of_each, messages = _few_values(column)
+            shared[same] = of_each, {each: varint.one(rank) for rank, each in enumerate(messages, len(values))}
+            values += messages.values()
+        of_each, number_of = shared[same]
+        if number_of:
+            key = varint.one(len(keys))
+            tags = [tag + key + number_of[each] if each in number_of else tag for tag, each in zip(tags, of_each, strict=True)]
+            keys.append(column.name)
     return keys, values, tags
+
+
+def _few_values(column: Column) -> tuple[Sequence[object], Mapping[object, bytes]]:
+    """By what each feature's value goes, and the messages of those that features have, in their order."""
+    message = _MESSAGES[column.values.type]
+    if column.codes is not None:
+        codes = column.codes.tolist()
+        return codes, {code: message(column.values[code].as_py()) for code in sorted(set(codes)) if code >= 0}
+    messages = [None if value is None else message(value) for value in column.values.to_pylist()]
+    return messages, {each: each for each in messages if each is not None}
 
 
 def _few_features(geometry: Geometry, tags: Sequence[bytes], ids: NDArray[np.uint64] | None) -> bytes:
     """As `_features`."""
-    commands, starts = geometry.commands.tolist(), geometry.starts.tolist()
-    features = []
-    for place, (kind, tag) in enumerate(zip(geometry.types.tolist(), tags, strict=True)):
-        id = b"" if ids is None else bytes([_key(1, VARINT)]) + varint.one(int(ids[place]))
-        shape = b"".join(map(varint.one, commands[starts[place] : starts[place + 1]]))
-        about = id + (_delimited(2, tag) if tag else b"") + bytes([_key(3, VARINT), kind])
-        features.append(_delimited(2, about + _delimited(4, shape)))
-    return b"".join(features)
+    one = varint.one
+    number, tagged, typed, feature = (
+        bytes([key]) for key in (_key(1, VARINT), _key(2, DELIMITED), _key(3, VARINT), _key(2, DELIMITED))
+    )
+    types = {kind: typed + bytes([kind, _key(4, DELIMITED)]) for kind in (POINT, LINE, POLYGON)}
+    heads = [b""] * len(tags) if ids is None else [number + one(id) for id in ids.tolist()]
+    commands, starts = [one(command) for command in geometry.commands.tolist()], geometry.starts.tolist()
+    parts: list[bytes] = []
+    for head, tag, kind, start, stop in zip(heads, tags, geometry.types.tolist(), starts[:-1], starts[1:], strict=True):
+        shape = b"".join(commands[start:stop])
+        about = head + tagged + one(len(tag)) + tag if tag else head
+        message = about + types[kind] + one(len(shape)) + shape
+        parts += feature, one(len(message)), message
+    return b"".join(parts)
 
 
 def _features(geometry: Geometry, tags: Sequence[Cells], ids: NDArray[np.uint64] | None) -> bytes:
@@ -182,7 +203,7 @@ def _features(geometry: Geometry, tags: Sequence[Cells], ids: NDArray[np.uint64]
     if columns is None:
         commands = varint.encode(geometry.commands).grouped(geometry.starts)
         heads = _feature_heads(front, commands.sizes)
-        return join([varint.strings(n, heads), commands]).data.tobytes()
+        return join(varint.strings(n, heads), commands).data.tobytes()
     return varint.rows(n, [*_feature_heads(front, varint.sizes(n, columns)), *columns]).tobytes()
 
 
@@ -201,37 +222,49 @@ def _in_columns(geometry: Geometry) -> list[Cells] | None:
     return [Varints.of(command) for command in np.ascontiguousarray(geometry.commands.reshape(-1, each).T)]
 
 
-def _values(values: pa.Array[Any], used: NDArray[np.int64]) -> bytes:
+def _values(values: pa.Array[Any]) -> bytes:
     """Value messages as field 4 of the layer: string 1, double 3, uint 5, sint 6, bool 7."""
-    if len(used) <= FEW and values.type in TYPES:
-        return b"".join([_delimited(4, _value(value)) for value in values.take(pa.array(used)).to_pylist()])
+    if len(values) <= FEW:
+        return b"".join(map(_MESSAGES[values.type], values.to_pylist()))
     if isinstance(values, pa.StringArray | pa.LargeStringArray):
-        return _strings(values if len(used) == len(values) else values.take(pa.array(used)))
+        return _strings(values)
     if isinstance(values, pa.Int64Array):
-        return _integers(values.to_numpy()[used])
+        return _integers(values.to_numpy())
     if isinstance(values, pa.DoubleArray):
-        return _doubles(values.to_numpy()[used])
-    if isinstance(values, pa.BooleanArray):
-        flags = Varints.of(values.to_numpy(zero_copy_only=False)[used].astype(np.uint8))
-        return varint.rows(len(used), [_key(4, DELIMITED), 2, _key(7, VARINT), flags]).tobytes()
-    raise ValueError(f"tiles have no values of type {values.type}; make them string, int64, float64 or bool")
+        return _doubles(values.to_numpy())
+    flags = Varints.of(values.to_numpy(zero_copy_only=False).astype(np.uint8))
+    return varint.rows(len(values), [_key(4, DELIMITED), 2, _key(7, VARINT), flags]).tobytes()
 
 
-def _value(value: object) -> bytes:
-    match value:
-        case str():
-            return _text(1, value)
-        case bool():
-            return bytes([_key(7, VARINT), value])
-        case int():
-            return (
-                bytes([_key(5, VARINT)]) + varint.one(value)
-                if value >= 0
-                else bytes([_key(6, VARINT)]) + varint.one(-2 * value - 1)
-            )
-        case float():
-            return bytes([_key(3, FIXED64)]) + struct.pack("<d", value)
-    raise TypeError(f"{type(value).__name__} is none of the types above")
+def _string(value: str) -> bytes:
+    text = value.encode()
+    if len(text) < 0x80 - 2:
+        return bytes((_key(4, DELIMITED), len(text) + 2, _key(1, DELIMITED), len(text))) + text
+    return _delimited(4, _delimited(1, text))
+
+
+def _integer(value: int) -> bytes:
+    number = varint.one(value if value >= 0 else -2 * value - 1)
+    return bytes((_key(4, DELIMITED), len(number) + 1, _key(5, VARINT) if value >= 0 else _key(6, VARINT))) + number
+
+
+def _double(value: float) -> bytes:
+    return _DOUBLE + _pack(value)
+
+
+def _flag(value: bool) -> bytes:
+    return bytes((_key(4, DELIMITED), 2, _key(7, VARINT), value))
+
+
+_DOUBLE, _pack = bytes((_key(4, DELIMITED), 9, _key(3, FIXED64))), struct.Struct("<d").pack
+_MESSAGES: Mapping[pa.DataType[Any], Callable[[Any], bytes]] = {
+    pa.string(): _string,
+    pa.large_string(): _string,
+    pa.int64(): _integer,
+    pa.float64(): _double,
+    pa.bool_(): _flag,
+}
+"""What writes one value of each type that tiles have, as `_values` does many."""
 
 
 def _strings(values: pa.Array[Any]) -> bytes:
@@ -243,7 +276,7 @@ def _strings(values: pa.Array[Any]) -> bytes:
     text_size = Varints.of(strings.sizes.view(np.uint64))
     message = Varints.of(1 + text_size.sizes + text_size.values)
     heads = varint.strings(len(values), [_key(4, DELIMITED), message, _key(1, DELIMITED), text_size])
-    return join([heads, strings]).data.tobytes()
+    return join(heads, strings).data.tobytes()
 
 
 def _integers(values: NDArray[np.int64]) -> bytes:

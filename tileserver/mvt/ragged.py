@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,12 +53,13 @@ def ranges(begins: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.
     return np.repeat(begins - (ends - lengths), lengths) + np.arange(ends[-1] if len(ends) else 0)
 
 
-def join(columns: Sequence[Strings]) -> Strings:
-    """Row by row, the strings of all columns (n each) as one string."""
-    sizes = np.stack([column.sizes for column in columns], axis=1)
-    cells = offsets(sizes.ravel())
-    begins = cells[:-1].reshape(sizes.shape)
-    data = np.empty(cells[-1], np.uint8)
-    for column, begin, size in zip(columns, begins.T, sizes.T, strict=True):
-        data[ranges(begin, size)] = column.data[column.starts[0] : column.starts[-1]]
-    return Strings(data, cells[:: len(columns)])
+def join(heads: Strings, bodies: Strings) -> Strings:
+    """Row by row, the head (n) and the body (n) as one string."""
+    sizes = np.stack([heads.sizes, bodies.sizes], axis=1)
+    starts = offsets(sizes.ravel())
+    of_head = np.zeros(starts[-1], np.bool_)
+    of_head[ranges(starts[:-1:2], sizes[:, 0])] = True
+    data = np.empty(starts[-1], np.uint8)
+    data[of_head] = heads.data[heads.starts[0] : heads.starts[-1]]
+    data[~of_head] = bodies.data[bodies.starts[0] : bodies.starts[-1]]
+    return Strings(data, starts[::2])

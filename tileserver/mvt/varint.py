@@ -91,19 +91,14 @@ def _spread(column: Varints, digits: NDArray[np.uint8], written: Mask) -> None:
     digits[:, -1] = rest
 
 
-_ONE_BYTE = tuple(bytes([value]) for value in range(0x80))
+_SHORT = tuple(bytes([value]) if value < 0x80 else bytes([value & 0x7F | 0x80, value >> 7]) for value in range(0x4000))
 
 
 def one(value: int) -> bytes:
     """A single number ≥ 0."""
-    if value < 0x80:
-        return _ONE_BYTE[value]
-    digits = bytearray()
-    while value > 0x7F:
-        digits.append(value & 0x7F | 0x80)
-        value >>= 7
-    digits.append(value)
-    return bytes(digits)
+    if value < 0x4000:
+        return _SHORT[value]
+    return bytes([value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80]) + one(value >> 14)
 
 
 def strings(n: int, columns: Sequence[Cells]) -> Strings:

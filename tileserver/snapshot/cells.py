@@ -26,6 +26,9 @@ TABLE = 2**22
 """Numbers that a table of cells and categories may have."""
 
 
+_TRUE = np.ones(1, np.bool_)
+
+
 @dataclass(frozen=True, slots=True)
 class Runs:
     """Rows that stand together, [starts, stops), of one group of one leaf each, in the order of leaves. Shape (r,) each."""
@@ -53,14 +56,14 @@ class Runs:
         if not len(self):
             return self.starts, self.stops
         apart = self.starts[1:] != self.stops[:-1]
-        return self.starts[np.r_[True, apart]], self.stops[np.r_[apart, True]]
+        return self.starts[np.concatenate([_TRUE, apart])], self.stops[np.concatenate([apart, _TRUE])]
 
     def rows(self) -> Rows:
         """The numbers of their rows, run after run, shape (k,)."""
+        if not len(self):
+            return np.zeros(0, np.int64)
         lengths = self.stops - self.starts
         ends = np.cumsum(lengths)
-        if not len(ends):
-            return np.zeros(0, np.int64)
         rows: NDArray[np.int64] = np.arange(ends[-1]) + np.repeat(self.starts - ends + lengths, lengths)
         return rows
 

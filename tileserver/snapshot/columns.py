@@ -61,7 +61,10 @@ class TextColumn:
 
     def arrow(self, rows: Rows) -> pa.Array:
         taken = self.array.take(pa.array(rows))
-        return pc.if_else(pc.equal(taken, ""), None, taken)
+        _, offsets, text = taken.buffers()
+        ends = np.frombuffer(offsets, np.int64, len(taken) + 1)
+        known = np.packbits(ends[1:] > ends[:-1], bitorder="little")
+        return pa.Array.from_buffers(taken.type, len(taken), [pa.py_buffer(known), offsets, text])
 
 
 @dataclass(frozen=True, slots=True)

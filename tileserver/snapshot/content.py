@@ -14,7 +14,7 @@ from tileserver.snapshot.cells import Groups
 from tileserver.snapshot.clip import EXTENT
 from tileserver.snapshot.columns import Rows
 from tileserver.snapshot.detail import GRID
-from tileserver.snapshot.morton import morton
+from tileserver.snapshot.morton import morton_one
 from tileserver.snapshot.order import WORLD_BITS
 
 EXTENT_BITS = EXTENT.bit_length() - 1
@@ -44,8 +44,7 @@ class Address:
     @property
     def codes(self) -> tuple[int, int]:
         """The first and the last Morton code of the tile."""
-        corner = np.array([self.left], np.uint32), np.array([self.top], np.uint32)
-        first = int(morton(*corner)[0])
+        first = morton_one(self.left, self.top)
         return first, first + self.span**2 - 1
 
     @property

@@ -46,10 +46,14 @@ class Leaves:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def size(self, leaf: int) -> int:
+        """How many codes a leaf has."""
+        return 1 << 2 * (WORLD_BITS - int(self.levels[leaf]))
+
     def of(self, first: int, last: int) -> slice:
         """The leaves that share codes with [first, last]: those inside, or the one around it."""
         start = int(np.searchsorted(self.codes, np.uint64(first), side="right")) - 1
-        if start < 0 or int(self.codes[start]) + (1 << 2 * (WORLD_BITS - int(self.levels[start]))) <= first:
+        if start < 0 or int(self.codes[start]) + self.size(start) <= first:
             start += 1
         return slice(start, int(np.searchsorted(self.codes, np.uint64(last), side="right")))
 

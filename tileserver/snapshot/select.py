@@ -18,7 +18,7 @@ from tileserver.snapshot import Snapshot, conditions
 from tileserver.snapshot.cells import Runs, no_runs
 from tileserver.snapshot.columns import NO_CODE, CategoryColumn, Rows, TimeColumn
 from tileserver.snapshot.mercator import quantize_sides
-from tileserver.snapshot.morton import morton, unmorton
+from tileserver.snapshot.morton import morton, unmorton, unmorton_one
 from tileserver.snapshot.order import WORLD_BITS
 from tileserver.times import NO_TIME
 
@@ -29,6 +29,10 @@ BLOCK = 65_536
 
 SPAN = 2_048
 """From this mean length on, rows that stand together are read together, not one by one."""
+
+
+LOOPED = 48
+"""Up to how many runs are searched in one after the other, which is quicker then."""
 
 
 class Place(Protocol):
@@ -94,10 +98,8 @@ class Count:
 def within(snapshot: Snapshot, filter: Filter, first: int, last: int) -> Selection:
     """The matching rows of a square of the world, between its lowest and its highest Morton code. Of shapes their anchors count."""
     leaves = snapshot.leaves.of(first, last)
-    if leaves.stop - leaves.start == 1:
-        (left,), (top,) = unmorton(np.array([first], np.uint64))
-        (right,), (bottom,) = unmorton(np.array([last], np.uint64))
-        return _select(snapshot, filter, leaves, [Box(int(left), int(top), int(right), int(bottom))])
+    if leaves.stop - leaves.start == 1 and snapshot.leaves.size(leaves.start) > last - first + 1:
+        return _select(snapshot, filter, leaves, [], Box(*unmorton_one(first), *unmorton_one(last)))
     return _select(snapshot, filter, leaves, [])
 
 
@@ -107,20 +109,23 @@ def inside(snapshot: Snapshot, filter: Filter, box: Box) -> Selection:
     return _select(snapshot, filter, snapshot.leaves.of(first, last), [box])
 
 
-def _select(snapshot: Snapshot, filter: Filter, leaves: slice, places: Sequence[Place]) -> Selection:
-    """The matching rows of some leaves that lie in all of the places."""
+def _select(snapshot: Snapshot, filter: Filter, leaves: slice, places: Sequence[Place], part: Box | None = None) -> Selection:
+    """The matching rows of some leaves that lie in all of the places, and in `part`, which has some of the only leaf."""
     places = [*places, *_places(snapshot, filter)]
     which, crossed = _covered(snapshot, leaves, places)
     if not len(which):
         return Selection(no_runs(), np.zeros(0, np.int64))
+    if part:
+        places.append(part)
+        crossed[:] = True
     groups, read_group = _wanted_groups(snapshot, filter)
-    read = np.repeat(crossed[:, None], len(groups), axis=1) | read_group | _must_read(snapshot, filter)
+    read = crossed[:, None] | read_group | _must_read(snapshot, filter)
     bounds = snapshot.leaves.bounds
     runs = Runs(
         bounds[which[:, None], groups].ravel(),
         bounds[which[:, None], groups + 1].ravel(),
         np.repeat(which, len(groups)),
-        np.tile(groups, len(which)),
+        np.repeat(groups[None], len(which), axis=0).ravel(),
     )
     filled = runs.stops > runs.starts
     runs, read = runs.of(filled), read.ravel()[filled]
@@ -165,10 +170,8 @@ def _wanted_groups(snapshot: Snapshot, filter: Filter) -> tuple[NDArray[np.int64
         return np.arange(snapshot.groups + 1), np.zeros(snapshot.groups + 1, np.bool_)
     wanted = _wanted_codes(snapshot.category(snapshot.leading or ""), values)
     own = wanted[(wanted >= 0) & (wanted < snapshot.groups)]
-    others = len(own) < len(wanted)
-    return np.r_[own, [snapshot.groups] * others].astype(np.int64), np.r_[np.zeros(len(own), np.bool_), [True] * others].astype(
-        np.bool_
-    )
+    groups = np.append(own, snapshot.groups) if len(own) < len(wanted) else own
+    return groups, groups == snapshot.groups
 
 
 def _must_read(snapshot: Snapshot, filter: Filter) -> bool:
@@ -189,6 +192,9 @@ def _during(snapshot: Snapshot, runs: Runs, interval: Interval) -> Runs:
 
 def _bisect(values: NDArray[np.int64], starts: NDArray[np.int64], stops: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
     """In each of many runs of ascending values the first place of one not below `wanted`, shape (r,): all at once, step by step."""
+    if len(starts) <= LOOPED:
+        spans = zip(starts.tolist(), stops.tolist(), strict=True)
+        return np.array([start + int(values[start:stop].searchsorted(wanted)) for start, stop in spans], np.int64)
     places = starts.copy()
     longest = int((stops - starts).max(initial=0))
     for step in (1 << bit for bit in reversed(range(longest.bit_length()))):
@@ -201,7 +207,7 @@ def _bisect(values: NDArray[np.int64], starts: NDArray[np.int64], stops: NDArray
 def _read(snapshot: Snapshot, filter: Filter, runs: Runs, places: Sequence[Place]) -> Rows:
     """The matching rows of runs, read one by one, ascending."""
     starts, stops = runs.spans()
-    if (stops - starts).mean() < SPAN:
+    if int((stops - starts).sum()) < SPAN * len(starts):
         rows = runs.rows()
         return rows[_matches(snapshot, filter, rows, places)]
     found = []
@@ -268,17 +274,30 @@ def count(snapshot: Snapshot, filter: Filter) -> Count:
         placed = len(_select(snapshot, filter, slice(0, len(snapshot.leaves)), []))
         without = int(mask(snapshot, filter, slice(snapshot.positioned, snapshot.rows)).sum())
         counted = Count(placed + without, without)
-    if len(snapshot.counts) >= COUNTS_KEPT:
-        snapshot.counts.clear()
-    snapshot.counts[key] = counted
+    _keep(snapshot, key, counted)
     return counted
 
 
+def _keep(snapshot: Snapshot, key: object, counted: Count | bool) -> None:
+    if len(snapshot.counts) >= COUNTS_KEPT:
+        snapshot.counts.clear()
+    snapshot.counts[key] = counted
+
+
 def exceeds(snapshot: Snapshot, filter: Filter, most: int) -> bool:
-    """Whether more than `most` rows with a position match: found without reading further than it takes to know."""
+    """Whether more than `most` rows with a position match: found once, without reading further than it takes to know."""
     known = snapshot.counts.get(filter.conditions)
     if isinstance(known, Count) or filter.is_open:
         return count(snapshot, filter).positioned > most
+    key = "exceeds", filter.conditions, most
+    known = snapshot.counts.get(key)
+    if not isinstance(known, bool):
+        known = _exceeds(snapshot, filter, most)
+        _keep(snapshot, key, known)
+    return known
+
+
+def _exceeds(snapshot: Snapshot, filter: Filter, most: int) -> bool:
     found, start, size = 0, 0, 16
     while start < len(snapshot.leaves):
         found += len(_select(snapshot, filter, slice(start, min(start + size, len(snapshot.leaves))), []))

@@ -44,26 +44,26 @@ class Drawn:
     dropped: Literal["", "attributes", "features"] = ""
 
 
-def draw(snapshot: Snapshot, filter: Filter, address: Address, options: Options) -> Drawn:
-    """The layer's part of a tile, at most 500 kB: attributes go before features.
+def draw(snapshot: Snapshot, filter: Filter, address: Address, options: Options, most_bytes: int = MOST_BYTES) -> Drawn:
+    """The layer's part of a tile, at most 500 kB, or what others leave it: attributes go before features.
 
     Raises:
         BadRequest: `aggregate=never` where that would pass the limit.
     """
     if snapshot.rendered and filter.is_open and filter.properties is None and options == Options():
         found = snapshot.rendered.get(address.z, address.x, address.y)
-        if found:
+        if found and len(found[0]) <= most_bytes:
             data, rows = found
             return Drawn(data, rows, rows)
     find = _points if snapshot.layer.is_points else shapes.content
     content = find(snapshot, filter, address, options)
-    if options.aggregate == "never" and len(content.geometry) * LEAST_FEATURE > MOST_BYTES:
+    if options.aggregate == "never" and len(content.geometry) * LEAST_FEATURE > most_bytes:
         raise _over_the_limit()  # before millions of rows are written
     written = _write(snapshot, filter, content) + _labels(snapshot, filter, address)
-    if len(written) > MOST_BYTES:
+    if len(written) > most_bytes:
         if options.aggregate == "never":
             raise _over_the_limit()
-        return _reduced(snapshot, filter, content, address)
+        return _reduced(snapshot, filter, content, address, most_bytes)
     return Drawn(written, content.total, content.total)
 
 
@@ -71,7 +71,7 @@ def _over_the_limit() -> BadRequest:
     return BadRequest("This tile would pass 500 kB with every row in it. Leave aggregate out, filter more, or zoom in.")
 
 
-def _reduced(snapshot: Snapshot, filter: Filter, content: Content, address: Address) -> Drawn:
+def _reduced(snapshot: Snapshot, filter: Filter, content: Content, address: Address, most_bytes: int) -> Drawn:
     """Without attributes but the categories, which colours hang on; then without these; then without some of the features."""
     categories = tuple(
         field.name for field in snapshot.layer.categories if filter.properties is None or field.name in filter.properties
@@ -79,11 +79,12 @@ def _reduced(snapshot: Snapshot, filter: Filter, content: Content, address: Addr
     colored, bare = replace(filter, properties=categories), replace(filter, properties=())
     data = _write(snapshot, colored, content) + _labels(snapshot, colored, address)
     labels = _labels(snapshot, bare, address)
-    if len(data) > MOST_BYTES:
+    if len(data) > most_bytes:
         data = _write(snapshot, bare, content) + labels
     shown, kept, first = content.total, len(content.geometry), _first(content)
-    while len(data) > MOST_BYTES:
-        kept = int(kept * 0.9 * MOST_BYTES / len(data))
+    while len(data) > most_bytes:
+        kept = int(kept * 0.9 * most_bytes / len(data))
+        labels = labels if kept else b""
         part = _part(content, np.sort(first[:kept]))
         data, shown = _write(snapshot, bare, part) + labels, len(part.members) + int(part.groups.counts.sum())
     return Drawn(data, shown, content.total, "attributes" if shown == content.total else "features")
@@ -142,13 +143,13 @@ def _cells(snapshot: Snapshot, selection: select.Selection, address: Address, gr
         cell -= first[0]
         return cell
 
-    whole = snapshot.leaves.levels[selection.runs.leaves] >= level
     runs, rows = selection.runs, selection.rows
+    whole = snapshot.leaves.levels[runs.leaves] >= level
     if not whole.all():
         rows = np.concatenate([runs.of(~whole).rows(), rows])
         rows.sort(kind="stable")
         runs = runs.of(whole)
-    of_run = number(*unmorton(snapshot.leaves.codes[runs.leaves]))
+    of_run = number(*unmorton(snapshot.leaves.codes[runs.leaves])) if len(runs) else runs.leaves
     return Cells.of(runs, of_run, rows, number(snapshot.x[rows], snapshot.y[rows]), cells_across**2)
 
 
@@ -169,7 +170,7 @@ def _write(snapshot: Snapshot, filter: Filter, content: Content, suffix: str = "
     # A group goes by its first member's id, since no other feature of the tile has it.
     ids = np.concatenate([snapshot.feature_ids[content.members], snapshot.feature_ids[content.groups.first_rows()]])
     names = layer.fields if filter.properties is None else filter.properties
-    columns = [_id_column(snapshot, content)]
+    columns = [_of_members("id", snapshot.columns[layer.id_name].arrow(content.members), content)]
     columns += [_field_column(snapshot, filter, name, content) for name in names if name != layer.id_name]
     if layer.id_name != "id" and layer.id_name in names:
         columns.append(replace(columns[0], name=layer.id_name))
@@ -178,38 +179,32 @@ def _write(snapshot: Snapshot, filter: Filter, content: Content, suffix: str = "
     return mvt.layer(layer.id + suffix, content.geometry, columns, ids)
 
 
-def _id_column(snapshot: Snapshot, content: Content) -> mvt.Column:
-    return _column("id", snapshot.columns[snapshot.layer.id_name].arrow(content.members), content)
-
-
 def _field_column(snapshot: Snapshot, filter: Filter, name: str, content: Content) -> mvt.Column:
     """A field's value of each row, and of each group the leading value if the field is a category."""
     column = snapshot.columns[name]
     if isinstance(column, CategoryColumn):
         asked = dict(filter.categories).get(name, ())
         if len(content.groups) and len(asked) == 1 and asked != ("",):  # then all rows have it
-            led = np.full(len(content.groups), column.values.index(asked[0]).as_py())
+            led = np.full(len(content.groups), column.code_of[asked[0]])
         else:
             led = content.groups.leading(name)
         return mvt.Column(name, column.values, np.concatenate([column.codes[content.members], led]).astype(np.int32))
-    values = column.arrow(content.members)
     if isinstance(column, TimeColumn):
-        values = times.to_texts(column.values[content.members], snapshot.layer.zone)
-    return _column(name, values, content)
+        return _of_members(name, times.to_texts(column.values[content.members], snapshot.layer.zone), content)
+    return _of_members(name, column.arrow(content.members), content)
+
+
+def _of_members(name: str, values: pa.Array, content: Content) -> mvt.Column:
+    """An attribute that rows have and groups lack."""
+    groups = len(content.groups)
+    return mvt.Column(name, pa.concat_arrays([values, pa.nulls(groups, values.type)]) if groups else values)
 
 
 def _group_columns(snapshot: Snapshot, names: Iterable[str], content: Content) -> list[mvt.Column]:
-    """`cluster`, `point_count`, and of each measure its sum."""
+    """`cluster`, `point_count`, and of each measure its sum: attributes that groups have and rows lack."""
     groups = content.groups
     found = [("cluster", pa.array(np.ones(len(groups), np.bool_))), ("point_count", pa.array(groups.counts))]
     measures = [field.name for field in snapshot.layer.measures if field.name in names]
     found += [(f"sum_{name}", groups.sums(name)) for name in measures]
-    absent = np.full(len(content.members), -1, np.int32)
-    columns = (mvt.Column.of(name, values) for name, values in found)
-    return [replace(column, codes=np.concatenate([absent, column.codes])) for column in columns]
-
-
-def _column(name: str, values: pa.Array, content: Content) -> mvt.Column:
-    """An attribute that rows have and groups lack."""
-    column = mvt.Column.of(name, values)
-    return replace(column, codes=np.concatenate([column.codes, np.full(len(content.groups), -1, np.int32)]))
+    lacking = len(content.members)
+    return [mvt.Column(name, pa.concat_arrays([pa.nulls(lacking, values.type), values])) for name, values in found]
