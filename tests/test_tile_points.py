@@ -304,10 +304,9 @@ def test_never_aggregated_a_tile_over_the_limit_is_refused(notes: Crowd) -> None
 
 
 def test_many_rows_are_refused_before_any_is_written(notes: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tile, "MOST_BYTES", 100_000)
     monkeypatch.setattr(tile, "_write", pytest.fail)
     with pytest.raises(BadRequest, match="500 kB"):
-        draw(notes.snapshot, Filter(), Address(0, 0, 0), Options(aggregate="never"))
+        draw(notes.snapshot, Filter(), Address(0, 0, 0), Options(aggregate="never"), 20_000)
 
 
 def test_a_tile_carries_the_chosen_properties_alone(crowd: Crowd) -> None:

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import mapbox_vector_tile
 import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from town import Town, report
 
 from tileserver.answers import IMMUTABLE, REVALIDATE
 from tileserver.app import create_app
+from tileserver.catalog import GEOMETRY
+from tileserver.snapshot.tile import MOST_BYTES
+from tileserver.tiles.render import _share
 
 TILE = "/tiles/reports/8/62/101.mvt"
 
@@ -221,3 +227,40 @@ def test_what_a_tile_dropped_is_told(tmp_path: Path) -> None:
         refused = client.get("/tiles/reports/2/0/1.mvt?aggregate=never")
         assert (refused.status_code, "500 kB" in refused.json()["detail"]) == (400, True)
         assert "tile-detail" not in client.get("/tiles/reports/2/0/1.mvt?properties=kind").headers
+
+
+def test_a_layer_has_one_place_in_memory_for_all_tiles_that_it_is_a_part_of(tmp_path: Path) -> None:
+    app = create_app(Town(tmp_path / "town").settle().settings)
+    with TestClient(app) as client:
+        both = client.get(TILE.replace("reports", "reports,schools"))
+        assert app.state.tile_cache.entries == 3
+        filtered = client.get(TILE.replace("reports", "reports,schools"), params={"reports.kind": "A"})
+        assert app.state.tile_cache.entries == 5
+        alone = client.get(TILE, headers={"Accept-Encoding": "identity"})
+        assert app.state.tile_cache.entries == 5
+    assert both.content.startswith(alone.content)
+    assert filtered.content != both.content
+
+
+def test_several_layers_keep_to_the_limit_together_and_small_ones_stay_whole(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town").settle()
+    town.publish("reports", [report(number, note="x" * 300 + f"{number}") for number in range(1_000)])
+    large = [{"id": n, "name": "y" * 300 + f"{n}", GEOMETRY: shapely.Point(-92.3, 34.7 + n / 1e4)} for n in range(1_000)]
+    town.publish("schools", large)
+    with town.client() as client:
+        reports, schools, wards = (client.get(f"/tiles/{name}/2/0/1.mvt") for name in ("reports", "schools", "wards"))
+        together = client.get("/tiles/reports,schools,wards/2/0/1.mvt")
+        refused = client.get("/tiles/reports,schools,wards/2/0/1.mvt?aggregate=never")
+    assert "tile-detail" not in reports.headers
+    assert len(reports.content) + len(schools.content) > 500_000 >= len(together.content)
+    assert together.content.endswith(wards.content)
+    assert together.headers["tile-detail"] == "shown=2002, total=2002, dropped=attributes"
+    assert refused.status_code == 400
+
+
+@given(st.lists(st.integers(0, 700_000), min_size=1, max_size=16))
+def test_shares_keep_to_the_limit_and_leave_nothing_that_fits(sizes: list[int]) -> None:
+    share = _share(sizes)
+    kept = sum(min(size, share) for size in sizes)
+    assert kept <= MOST_BYTES
+    assert kept == sum(sizes) or kept > MOST_BYTES - len(sizes)

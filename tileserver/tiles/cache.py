@@ -22,8 +22,12 @@ class Tile:
 
     body: bytes
     """Encoded as its key says; empty for a tile without features."""
-    detail: str = ""
-    """The Tile-Detail header; empty when nothing was dropped."""
+    shown: int = 0
+    """Rows that its features stand for."""
+    total: int = 0
+    """Rows of the tile."""
+    dropped: str = ""
+    """What was left out to keep within the limit of bytes: attributes, features, or both with a + between."""
 
 
 class TileCache:
@@ -37,6 +41,9 @@ class TileCache:
     @property
     def entries(self) -> int:
         return len(self._tiles)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._tiles
 
     async def get(self, key: str, make: Callable[[], Tile], request: Request, revisions: Set[str] = frozenset()) -> Tile:
         """The tile of a key, made on a thread if it is not there; `revisions` are those that it shows.

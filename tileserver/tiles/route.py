@@ -1,28 +1,27 @@
-"""A tile's way from its address to its bytes: validate → ETag, 304 → cache → one render → gzip → answer."""
+"""A tile's way from its address to its bytes: validate → ETag, 304 → `render.py`: cache → one render → gzip → answer."""
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
-from itertools import chain
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from tileserver import filters
-from tileserver.answers import GZIP_LEVEL, REVALIDATE, YEAR, encoding_for, etag, immutable, json_answer, not_modified, origin
+from tileserver.answers import REVALIDATE, YEAR, encoding_for, immutable, json_answer, not_modified, origin
 from tileserver.catalog import Layer
 from tileserver.catalog.values import length
 from tileserver.errors import BadRequest
 from tileserver.filters import Filter
 from tileserver.revisions import Current
-from tileserver.snapshot import Live, Snapshot, areas
+from tileserver.snapshot import Live, areas
 from tileserver.snapshot.detail import GRIDS
-from tileserver.snapshot.tile import RENDERER, Address, Drawn, Options, draw
+from tileserver.snapshot.tile import Options
+from tileserver.tiles import render
 from tileserver.tiles.address import drawn_at, layers_of, tile_of
-from tileserver.tiles.cache import Tile, TileCache
+from tileserver.tiles.cache import TileCache
+from tileserver.tiles.render import Part
 from tileserver.tiles.tilejson import combined, tilejson
 
 router = APIRouter()
@@ -57,40 +56,22 @@ async def answer(request: Request, ids: str, z: str, x: str, y: str, *, items: S
 
     encoding = encoding_for(request)
     currents = {layer.id: live.current(layer) for layer in layers}
-    parts = ((layer.id, currents[layer.id].revision, asked[layer.id].text) for layer in drawn)
-    tag = etag(str(RENDERER), encoding, str(options), *chain.from_iterable(parts))
+    content = [(layer.id, currents[layer.id].revision, asked[layer.id].text) for layer in drawn]
+    tag = render.tag(encoding, options, content)
     headers = {"ETag": tag, "Vary": "Accept-Encoding", "Cache-Control": _kept_for(layers, currents.values(), items, asked.values())}
     if not_modified(request, tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
 
     cache: TileCache = request.app.state.tile_cache
-    snapshots = [live.snapshot(layer, currents[layer.id]) for layer in drawn]
-    shown = {snapshot.revision for snapshot in snapshots}
-    made = await cache.get(f"{tag}{address}", partial(_render, snapshots, asked, address, options, encoding), request, shown)
-    if made.detail:
-        headers["Tile-Detail"] = made.detail
+    parts = [Part(live.snapshot(layer, currents[layer.id]), asked[layer.id], address, options) for layer in drawn]
+    made = await render.tile(cache, parts, encoding, request)
+    if made.dropped:
+        headers["Tile-Detail"] = f"shown={made.shown}, total={made.total}, dropped={made.dropped}"
     if not made.body:
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
     if encoding == "gzip":
         headers["Content-Encoding"] = encoding
     return Response(made.body, headers=headers, media_type=MVT)
-
-
-def _render(snapshots: Sequence[Snapshot], asked: Mapping[str, Filter], address: Address, options: Options, encoding: str) -> Tile:
-    """On a thread: a tile of several layers is their bytes, one after the other."""
-    parts = [draw(snapshot, asked[snapshot.layer.id], address, options) for snapshot in snapshots]
-    body = b"".join(part.data for part in parts)
-    if body and encoding == "gzip":
-        body = gzip.compress(body, GZIP_LEVEL, mtime=0)
-    return Tile(body, _detail(parts))
-
-
-def _detail(parts: Sequence[Drawn]) -> str:
-    dropped = sorted({part.dropped for part in parts if part.dropped})
-    if not dropped:
-        return ""
-    shown, total = sum(part.shown for part in parts), sum(part.total for part in parts)
-    return f"shown={shown}, total={total}, dropped={'+'.join(dropped)}"
 
 
 def _options(items: Sequence[tuple[str, str]]) -> Options:
