@@ -25,7 +25,7 @@ from tileserver import catalog, indexer, infer
 from tileserver.catalog import Layer
 from tileserver.cli import main
 from tileserver.errors import ConfigError, IngestError, StoreError
-from tileserver.infer.draft import COLORED
+from tileserver.infer.draft import COLORED, title_of
 from tileserver.infer.facts import words
 from tileserver.infer.systems import candidates, nearest
 from tileserver.ingest import ingest
@@ -89,7 +89,7 @@ def test_types_roles_and_titles_are_told_from_names_and_values(tmp_path: Path) -
     assert layer.kind == "events"
     assert layer.ingest.dates == ("%m/%d/%Y %H:%M",)
     assert "# open 30 · closed 30" in text
-    assert layer.fields["date_reported"].title == "Date reported"
+    assert layer.fields["date_reported"].title == "Date Reported"
 
 
 def test_days_and_months_that_nothing_tells_apart_are_told(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_spanish_columns_of_positions_are_x_and_y_and_titles_keep_their_accents(
     places = {"Latitud": ["19.40", "19.41", "19.42"], "Longitud": ["-99.10", "-99.11", "-99.12"]}
     layer, text, _ = new(tmp_path, written(tmp_path, {"Descripción Del Año": ["a", "b", "c"], **places}))
     assert (layer.ingest.x, layer.ingest.y) == ("Longitud", "Latitud")
-    assert layer.fields["descripcion_del_ano"].title == "Descripción del año"
+    assert layer.fields["descripcion_del_ano"].title == "Descripción Del Año"
     assert "seems to hold a part" not in text
     assert ingested(tmp_path, layer).published == 3
 
@@ -260,8 +260,7 @@ def test_as_many_values_are_taken_to_have_colours_as_styles_have() -> None:
 @pytest.mark.parametrize(
     ("columns", "told_so"),
     [
-        ({"Location": "(38.6270, -90.1994)"}, "both numbers in one column, which ingest cannot read: split it"),
-        ({"Where": "100 MAIN ST\nSt. Louis\n(38.6270, -90.1994)"}, "both numbers in one column"),
+        ({"Where": "100 MAIN ST: 38.6270/-90.1994"}, "both numbers in one column, which ingest cannot read: split it"),
         ({"lat": "38°37'38\"N", "lon": "90°11'58\"W"}, "in degrees and minutes, which ingest cannot read: write them as decimal"),
         ({"geom": '{"type": "Point", "coordinates": [-90.2, 38.6]}'}, "as GeoJSON, which ingest cannot read in a column: write"),
     ],
@@ -275,6 +274,117 @@ def test_positions_that_cannot_be_read_are_not_published_and_how_to_mend_them_is
     assert any(line.startswith("not published: ") and told_so in line for line in told)
     assert any(line.startswith("to draw them, mend the columns of positions") for line in told)
     assert tomllib.loads(text)["position"] == "optional"
+
+
+@pytest.mark.parametrize(
+    ("text", "order"),
+    [
+        ("({y}, {x})", "latitude first"),
+        ("{y}, {x}", "latitude first"),
+        ("100 MAIN ST\nST LOUIS, MO\n({y}, {x})", "latitude first"),
+        ("{x},{y}", "longitude first"),
+    ],
+)
+def test_both_numbers_in_one_column_are_a_geometry_whose_order_its_values_tell(tmp_path: Path, text: str, order: str) -> None:
+    places = [text.format(x=-90.1 - row / 1000, y=38.6 + row / 1000) for row in range(18)]
+    layer, _, told = new(tmp_path, written(tmp_path, {"kind": ["a", "b"] * 9, "Location 1": places}))
+    assert (layer.ingest.geometry, list(layer.fields)) == ("Location 1", ["kind"])
+    assert f"position: two numbers in one column, the {order}" in told
+    assert layer.bounds[1] < 38.6 < layer.bounds[3]
+    assert ingested(tmp_path, layer).published == 18
+
+
+def test_other_layers_tell_the_order_of_pairs_that_could_be_either(tmp_path: Path) -> None:
+    (tmp_path / "layers").mkdir()
+    (tmp_path / "layers" / "other.toml").write_text('title = "O"\nkind = "places"\nbounds = [9.0, 53.3, 10.5, 53.8]\n')
+    layer, _, told = new(tmp_path, written(tmp_path, {"kind": ["a", "b"] * 9, "wo": ["9.99, 53.55", "9.98, 53.56"] * 9}))
+    assert "position: two numbers in one column, the longitude first" in told
+    assert 53.5 < layer.bounds[1] < layer.bounds[3] < 53.6
+
+
+@pytest.mark.parametrize(
+    ("y", "x"),
+    [
+        *(("LAT", "LONG"), ("Latitude", "Long"), ("Lat_DD", "Long_DD"), ("GPS_LATITUDE_Y", "GPS_LONG_X")),
+        *(("gps latitude", "Longitude_W"), ("Y", "X")),
+    ],
+)
+def test_columns_of_longitude_and_latitude_are_known_by_whatever_name_and_not_published(tmp_path: Path, y: str, x: str) -> None:
+    places = {y: [f"{36.1 + row / 1000:.5f}" for row in range(18)], x: [f"{-95.9 + row / 1000:.5f}" for row in range(18)]}
+    layer, _, _ = new(tmp_path, written(tmp_path, {"kind": ["a", "b"] * 9, **places}))
+    assert (layer.ingest.x, layer.ingest.y) == (x, y)
+    assert list(layer.fields) == ["kind"]
+    assert ingested(tmp_path, layer).published == 18
+
+
+def test_columns_that_could_be_degrees_by_their_values_alone_are_proposed_and_not_published(tmp_path: Path) -> None:
+    places = {"A": [f"{36.1 + row / 1000:.5f}" for row in range(18)], "B": [f"{-95.9 + row / 1000:.5f}" for row in range(18)]}
+    layer, text, told = new(tmp_path, written(tmp_path, {"kind": ["a", "b"] * 9, **places}))
+    assert (layer.ingest.x, list(layer.fields)) == (None, ["kind"])
+    assert any("take the # from x and y in the layer file: B and A could be" in line for line in told)
+    mended = text.replace("# x ", "x ").replace("# y ", "y ")
+    (tmp_path / "layers" / "made.toml").write_text(mended)
+    layer = catalog.load_layer(tmp_path / "layers" / "made.toml")
+    with open_store(str(tmp_path / "data")) as store:
+        assert ingest(layer, store, (), folder=tmp_path / "layers", home=tmp_path).without_position == 0
+
+
+def test_a_column_that_says_a_coordinate_again_is_not_published(tmp_path: Path) -> None:
+    layer, text, _ = of(
+        tmp_path, depth=[row / 7 for row in range(30)], site_ns=[f"{34.7001 + row / 2000:.4f}" for row in range(30)]
+    )
+    assert list(layer.fields) == ["depth"]
+    assert "# site_ns: says the exact position" in text
+
+
+def test_the_column_that_nearly_tells_rows_apart_is_named(tmp_path: Path) -> None:
+    tickets = ["", "", "SL-3", "SL-3", *(f"SL-{row}" for row in range(4, 100))]
+    layer, text, told = of(tmp_path, **{"SL Ticket #": tickets})
+    assert layer.id_field is None
+    assert any(line.startswith("id: no column tells all rows apart") and "--replace" in line for line in told)
+    assert any(line.startswith("id: SL Ticket # tells all rows apart but 1 duplicate and 2 empty") for line in told)
+    assert "SL Ticket # tells all rows apart but" in text
+
+
+def test_a_ticket_number_tells_rows_apart(tmp_path: Path) -> None:
+    layer, _, told = of(tmp_path, **{"SL Ticket #": [f"SL-{row}" for row in range(30)]})
+    assert layer.id_field is not None
+    assert layer.id_field.title == "SL Ticket #"
+    (tmp_path / "layers" / "made.toml").unlink()
+    assert of(tmp_path, **{"# of lanes": [*range(30)]})[0].id_field is None
+    assert not any("tells all rows apart" in line for line in told)
+
+
+def test_values_in_several_spellings_are_told(tmp_path: Path) -> None:
+    _, text, told = of(tmp_path, status=["Closed", "CLOSED", "Closed", "Open"] * 10)
+    assert any(line.startswith('status: the same in several spellings: "Closed" 20 and "CLOSED" 10: check') for line in told)
+    assert '"Open"' not in text
+
+
+def test_why_money_with_dashes_stays_text_is_told(tmp_path: Path) -> None:
+    layer, _, told = of(tmp_path, **{"Est. Cost": ["$ -" if row % 9 == 0 else f"$1,{row:03d}.50" for row in range(90)]})
+    assert layer.fields["est_cost"].type == "text"
+    assert any(line.startswith('est_cost: numbers, but for 10 values such as "$ -": it stays text') for line in told)
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        *(("SL Ticket #", "SL Ticket #"), ("Est. Cost", "Est. Cost"), ("GPS_LONG_X", "GPS long x"), ("HTTPCode", "HTTP code")),
+        *(("ACCOUNT_START_DATE", "Account start date"), ("zip code", "ZIP code"), ("#", "#")),
+    ],
+)
+def test_titles_keep_the_files_own_spelling_and_known_abbreviations(name: str, title: str) -> None:
+    assert title_of(name) == title
+
+
+def test_times_on_an_unknown_clock_are_to_be_mended_before_the_next_step(tmp_path: Path) -> None:
+    (tmp_path / "layers").mkdir()
+    file = written(tmp_path, {"opened": ["2024-05-06", "2024-05-07"]})
+    made = infer.new_from_file("made", str(file), tmp_path / "layers")
+    assert made.next_step.startswith("write the city's timezone into the layer file (it says UTC")
+    file = written(tmp_path, {"lanes": ["1", "2"]})
+    assert infer.new_from_file("other", str(file), tmp_path / "layers").next_step == "tileserver ingest other"
 
 
 def test_exact_positions_within_a_text_are_not_published_beside_those_of_the_map(tmp_path: Path) -> None:

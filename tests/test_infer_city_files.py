@@ -61,7 +61,7 @@ def test_a_citys_file_is_ingested_without_an_edit_and_loses_only_what_was_announ
         assert f"ingest will reject {count:,} of {ledger.read:,} rows: {reason}" in layer_file.told
     assert all(any(f"{count:,} values of {name}," in line for line in layer_file.told) for name, count in ledger.blanked.items())
     assert ledger.rejected <= 0.05 * ledger.read
-    assert layer_file.next_step == "tileserver ingest made"
+    assert layer_file.next_step.endswith("tileserver ingest made")
 
 
 def test_house_numbers_become_blocks_and_rows_without_position_stay(city_files: Path, tmp_path: Path) -> None:

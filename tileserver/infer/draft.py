@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from tileserver.catalog.load import RESERVED
-from tileserver.infer.facts import ENOUGH, LARGEST_ID, Facts, folded, squeezed, words
+from tileserver.infer.facts import ENOUGH, LARGEST_ID, Facts, folded, spelled, squeezed, words
 from tileserver.infer.people import (
     holds_addresses,
     is_address,
@@ -37,10 +39,35 @@ LONG_TEXT = 6
 """Words from which on a value is a text that somebody wrote, and may tell about a person."""
 SHORT_TEXT = 3
 """The same, where the column's name says so."""
+MOSTLY = 0.6
+"""From this share of numbers on it is told why a column stays text."""
+NEARLY, SOME = 0.95, 20
+"""Of the rows, how many have a value of their own in what is nearly an id; and how many rows it takes to say so."""
 MOST_AREAS = 500
 """More polygons than that are shapes: nobody reads a table of them."""
 
-_ACRONYMS = {"zip": "ZIP", "id": "ID", "url": "URL", "usd": "USD", "anc": "ANC", "psa": "PSA"}
+_ACRONYMS = {
+    each.lower(): each
+    for each in (
+        "ZIP",
+        "ID",
+        "URL",
+        "USD",
+        "ANC",
+        "PSA",
+        "GPS",
+        "GIS",
+        "UCR",
+        "NIBRS",
+        "FIPS",
+        "EMS",
+        "ADA",
+        "PIN",
+        "APN",
+        "DOT",
+        "LED",
+    )
+}
 _SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
 """Names that a table in PostgreSQL cannot give its columns."""
 _LONGEST = 50
@@ -87,6 +114,25 @@ class Draft:
         return next((each for each in self.declared if each.role == "category"), None)
 
     @property
+    def near_id(self) -> str:
+        """Which field nearly tells all rows apart, where none does; empty where none comes near."""
+        if "id" in self.with_role:
+            return ""
+        near = [each for each in self.declared if not each.role and _nearly_id(each.facts)]
+        best = max(near, key=lambda each: each.facts.distinct, default=None)
+        if best is None:
+            return ""
+        doubled, empty = best.facts.known - best.facts.distinct, best.facts.rows - best.facts.known
+        lacks = [
+            *([f"{doubled:,} duplicate{'' if doubled == 1 else 's'}"] if doubled else []),
+            *([f"{empty:,} empty"] if empty else []),
+        ]
+        return (
+            f"{best.facts.name} tells all rows apart but {' and '.join(lacks)}; with role = id on {best.name} empty ones are "
+            "rejected, and of duplicates the last one stays"
+        )
+
+    @property
     def has_unreadable_positions(self) -> bool:
         return self.place.shape == "none" and any(unreadable(each.facts) for each in self.fields)
 
@@ -111,10 +157,18 @@ def draft_of(
 
 
 def title_of(name: str) -> str:
-    """How readers see a name: "ACCOUNT_START_DATE" is "Account start date"."""
-    told = [_ACRONYMS.get(word, word) for word in words(name)]
+    """How readers see a name: "ACCOUNT_START_DATE" is "Account start date", and "SL Ticket #" as somebody has written it."""
+    name = " ".join(name.split())
+    has_small = any(sign.islower() for sign in name)
+    if " " in name and has_small and any(sign.isupper() for sign in name):
+        return name
+    told = [word if has_small and len(word) > 1 and word.isupper() else _known(word) for word in spelled(name)]
     text = " ".join(told) or name
     return text[:1].upper() + text[1:]
+
+
+def _known(word: str) -> str:
+    return _ACRONYMS.get(word.lower(), word.lower())
 
 
 def _field_names(columns: Sequence[str]) -> dict[str, str]:
@@ -155,7 +209,7 @@ def _drafted(name: str, facts: Facts, place: Place) -> Drafted:
     if facts.type == "datetime":
         return replace(drafted, keys={**drafted.keys, "type": "datetime"}, notes=tuple(_date_notes(facts)))
     if _is_category(facts) and not facts.has_decimal_commas:
-        return replace(drafted, keys={**drafted.keys, "role": "category"}, notes=(_values(facts),))
+        return replace(drafted, keys={**drafted.keys, "role": "category"}, notes=(_values(facts), *_twins(facts)))
     type = "text" if facts.type == "integer" and _is_code(facts) else facts.type
     keys = drafted.keys if type == "text" else {**drafted.keys, "type": type}
     return replace(drafted, keys=keys, notes=tuple(_notes(facts, type)))
@@ -165,7 +219,7 @@ def _withheld(facts: Facts, place: Place) -> str:
     if not facts.known:
         return "holds nothing"
     if facts.name in place.columns and place.shape != "none":
-        return "says the position, which the map has"
+        return "says the exact position, which the map has"
     if fault := unreadable(facts):
         return f"seems to hold positions, {fault if place.shape == 'none' else 'exact ones'}"
     if facts.name in place.columns:
@@ -308,6 +362,8 @@ def _notes(facts: Facts, type: str) -> list[str]:
         found.append("always the same")
     if type == "text" and facts.mean_length > 40 and facts.distinct > facts.known / 2:
         found.append("free text: read some of it, and make sure that it tells nothing about a person")
+    if type == "text" and (why := _nearly_numbers(facts)):
+        found.append(why)
     if facts.since:
         found.append(f"times in {facts.since}, it seems, which ingest cannot read: check, and write dates like 2024-01-31 10:00")
     if type == "text" and facts.has_decimal_commas:
@@ -315,6 +371,23 @@ def _notes(facts: Facts, type: str) -> list[str]:
     if holds_addresses(facts):
         found.append(f"{holds_addresses(facts):,} values may hold a street address")
     return found
+
+
+def _nearly_numbers(facts: Facts) -> str:
+    """Why a column of numbers stays text; empty for others."""
+    is_number = np.isfinite(facts.numbers)
+    if (
+        not MOSTLY <= facts.counts[is_number].sum() / facts.known < ENOUGH
+        or facts.has_leading_zeros
+        or _is_code(facts)
+        or _may_be_id(facts)
+    ):
+        return ""
+    value, count = facts.values[int(np.flatnonzero(~is_number)[0])].as_py(), int(facts.counts[~is_number].sum())
+    such = f' such as "{value}"' if len(value) <= 8 else ""
+    # Spreadsheets show a zero so, and people write it for what nobody knows: it is neither to `ingest`.
+    dash = "; a dash may be a zero or no value: write one of them" if value.strip("$ ") in ("-", "–", "—") else ""
+    return f'numbers, but for {count:,} values{such}: it stays text; check{dash}; type = "number" leaves out what is no number'
 
 
 def _date_notes(facts: Facts) -> list[str]:
@@ -338,6 +411,8 @@ def _date_notes(facts: Facts) -> list[str]:
 
 
 _SHOWN = 8
+_TWINS = 3
+"""Values in several spellings that are listed."""
 
 
 def _values(facts: Facts) -> str:
@@ -350,6 +425,20 @@ def _values(facts: Facts) -> str:
     if facts.known < facts.rows:
         shown.append(f"none {facts.rows - facts.known:,}")
     return " · ".join(shown)
+
+
+def _twins(facts: Facts) -> Iterator[str]:
+    """Values that differ in capitals, spaces or signs alone: filters and colors take each for a value of its own."""
+    alike: dict[str, list[str]] = {}
+    for value, count in zip(facts.values.to_pylist(), facts.counts.tolist(), strict=True):
+        alike.setdefault(squeezed(value) or value, []).append(f'"{value[:40]}" {count:,}')
+    doubled = [" and ".join(each) for each in alike.values() if len(each) > 1]
+    if doubled:
+        more = f", and {len(doubled) - _TWINS:,} more" if len(doubled) > _TWINS else ""
+        yield (
+            f"the same in several spellings: {', '.join(doubled[:_TWINS])}{more}: check, and write one of them in the file; each "
+            "counts as a value of its own"
+        )
 
 
 def _kind(fields: Sequence[Drafted], place: Place) -> tuple[str, str]:
@@ -398,8 +487,17 @@ def _is_object_id(facts: Facts) -> bool:
 def _may_be_id(facts: Facts) -> bool:
     told = words(facts.name)
     return bool(
-        {"id", "no", "num", "number", "nr", "folio", "key", "case", "ref", "reference", "pin", "uuid", "guid", "fid"} & set(told)
+        facts.name.endswith("#")
+        or told[-1:] == ["ticket"]
+        or {"id", "no", "num", "number", "nr", "folio", "key", "case", "ref", "reference", "pin", "uuid", "guid", "fid"} & set(told)
     ) or (squeezed(facts.name).endswith(("id", "number", "objectid", "guid", "ccn", "caseno", "complaint", "key")))
+
+
+def _nearly_id(facts: Facts) -> bool:
+    """Whether a few rows more or less make it an id."""
+    if not _may_be_id(facts) or facts.type not in ("text", "integer") or facts.rows < SOME:
+        return False
+    return NEARLY * facts.rows <= facts.distinct < facts.rows
 
 
 def _id_score(drafted: Drafted) -> float:

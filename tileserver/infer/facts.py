@@ -151,9 +151,14 @@ def facts_of(column: Column, format: str) -> Facts:
 
 def words(name: str) -> list[str]:
     """The words of a column's name in small letters: "DateOccured", "DATE_OCCURED" and "date occured" have the same."""
+    return [word.lower() for word in spelled(name)]
+
+
+def spelled(name: str) -> list[str]:
+    """The words of a column's name as they are written."""
     name = unicodedata.normalize("NFC", name)
     signs = "".join(map(_sign, name))
-    return [name[found.start() : found.end()].lower() for found in re.finditer("A+(?!a)|A?a+|0+", signs)]
+    return [name[found.start() : found.end()] for found in re.finditer("A+(?!a)|A?a+|0+", signs)]
 
 
 def _sign(letter: str) -> str:

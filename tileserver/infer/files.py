@@ -13,7 +13,7 @@ from tileserver.errors import ConfigError, IngestError
 from tileserver.infer import header, sample
 from tileserver.infer.draft import Draft, draft_of
 from tileserver.infer.facts import Facts, facts_of
-from tileserver.infer.layer_files import Made, free, hints, others, schema, timezone, told, write
+from tileserver.infer.layer_files import UNKNOWN, Made, free, hints, others, schema, timezone, told, write
 from tileserver.infer.place import place_of
 from tileserver.infer.sample import Sample
 from tileserver.infer.systems import Point
@@ -46,14 +46,27 @@ def new_from_file(id: str, file: str, layers: Path, part: str | None = None, nea
     head = Head(id, _made_from(file, rows), schema(layers), *zone, "", source)
     text = text_of(head, draft, dates_of([each.facts for each in draft.declared]))
     layer = write(path, text)
-    edit, rehearsal = "choose the coordinate system in the layer file, then ", list[str]()
+    edits, rehearsal = ["choose the coordinate system in the layer file"], list[str]()
     if not place.unsure:
         try:
-            edit, rehearsal = "", list(_rehearse(layer, sources))
+            edits, rehearsal = [], list(_rehearse(layer, sources))
         except IngestError as error:
-            edit, rehearsal = "mend the layer file, then ", [f"ingest cannot read it so: {error}"]
-    told_of = (*told(draft), *_to_draw(draft), f"timezone: {': '.join(zone)}", *rehearsal)
-    return Made(path, told_of, f"{edit}tileserver ingest {id}")
+            edits, rehearsal = ["mend the layer file"], [f"ingest cannot read it so: {error}"]
+    if zone[1] == UNKNOWN and any(each.facts.type == "datetime" for each in draft.declared):
+        edits.append("write the city's timezone into the layer file (it says UTC, hours off for most)")
+    told_of = (*told(draft), *_ids(draft), *_to_draw(draft), f"timezone: {': '.join(zone)}", *rehearsal)
+    return Made(path, told_of, "".join(f"{edit}, then " for edit in edits) + f"tileserver ingest {id}")
+
+
+def _ids(draft: Draft) -> Iterator[str]:
+    """What follows where no column tells rows apart, and which one nearly does."""
+    if "id" not in draft.with_role:
+        yield (
+            "id: no column tells all rows apart, so each row gets a number made from its content: a row that has changed in a "
+            "newer file comes in beside its old version; bring newer files in with --replace"
+        )
+        if draft.near_id:
+            yield f"id: {draft.near_id}"
 
 
 def _to_draw(draft: Draft) -> Iterator[str]:
@@ -62,9 +75,17 @@ def _to_draw(draft: Draft) -> Iterator[str]:
         return
     if draft.has_unreadable_positions:
         yield "to draw them, mend the columns of positions in the file, remove this layer file, and make it again"
+    elif perhaps := draft.place.perhaps:
+        yield (
+            f"to draw them, take the # from x and y in the layer file: {perhaps[0]} and {perhaps[1]} could be longitude and "
+            "latitude, by their values"
+        )
     else:
         named = f"each {draft.joinable.facts.name}" if draft.joinable else "what a column here names"
-        yield f"to draw them, take positions from another layer that has one for {named}: [ingest.join] in the layer file says how"
+        yield (
+            "to draw them, name the columns of their positions as x and y under [ingest] in the layer file; if there are none, "
+            f"take positions from another layer that has one for {named}: [ingest.join] in the layer file says how"
+        )
 
 
 def dates_of(facts: Sequence[Facts]) -> tuple[str, ...]:

@@ -66,15 +66,19 @@ def hints(others: Sequence[Mapping[str, Any]]) -> list[Box]:
     return [box for box in found if box[2] - box[0] < MOST_OF_A_CITY and box[3] - box[1] < MOST_OF_A_CITY]
 
 
+CLOCK = "the clock of dates without offset, of days and hours"
+UNKNOWN = f"nothing here tells the city's: {CLOCK}. Check, and write it, such as America/Chicago"
+
+
 def timezone(others: Sequence[Mapping[str, Any]], place: Place) -> tuple[str, str]:
     """(time zone, why)."""
     zones = {zone for other in others if isinstance(zone := other.get("timezone"), str) and zone != "UTC"}
     if len(zones) == 1:
         return zones.pop(), "as the other layers here"
-    clock = "the clock of dates without offset, of days and hours"
+    clock = CLOCK
     if place.bounds and (guess := _american(place.bounds)):
         return guess, f"a guess from the position, check: {clock}"
-    return "UTC", f"check: {clock}"
+    return "UTC", UNKNOWN
 
 
 _CLOCKS = ((-114, "America/Los_Angeles"), (-101, "America/Denver"), (-85.5, "America/Chicago"), (0, "America/New_York"))

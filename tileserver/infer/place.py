@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
 
-from tileserver.infer.facts import Facts, squeezed
+from tileserver.infer.facts import Facts, folded, squeezed, words
 from tileserver.infer.sample import Sample
 from tileserver.infer.systems import CONTERMINOUS_US, Box, Candidate, Point, agree, candidates, nearest
+from tileserver.ingest import pairs
 from tileserver.ingest.columns import DEGREES, LONLAT
 from tileserver.ingest.geometry_column import shapes_of
+from tileserver.ingest.rows import Shapes
 from tileserver.ingest.values import numbers
 
 Floats = NDArray[np.float64]
@@ -28,7 +31,7 @@ MARGIN = 0.05
 LEAST_MARGIN = 0.01
 """Degrees."""
 
-_X = r"longitude|longitud|langengrad|lon|lng|long|easting|xcoord(?:inate)?|coordx|pointx|geox|x"
+_X = r"longitude|longitud|langengrad|long|lon|lng|easting|xcoord(?:inate)?|coordx|pointx|geox|x"
 _Y = {
     "longitude": "latitude",
     "longitud": "latitud",
@@ -41,7 +44,15 @@ _Y = {
 """What stands in the other column's name, where it is more than y for x; names are compared without accents."""
 _WKT = r"(?i)^(?:SRID=[0-9]+;)?\s*(?:MULTI)?(?:POINT|LINESTRING|POLYGON)\s*(?:Z|M|ZM)?\s*\("
 _WKB = r"^[0-9A-Fa-f]{10,}$"
-_PAIR = r"^\(?\s*-?[0-9]{1,3}\.[0-9]+\s*,\s*-?[0-9]{1,3}\.[0-9]+\s*\)?$"
+_PAIR = f"{pairs.BARE}|{pairs.IN_BRACKETS}".replace("?P<first>", "").replace("?P<second>", "")
+_ONE_LINE = r"^[^\n]*$"
+_LONGITUDES, _LATITUDES = {"longitude", "longitud", "long", "lon", "lng"}, {"latitude", "latitud", "lat"}
+_FINE = r"^[+-]?[0-9]{1,3}\.[0-9]{4,}$"
+"""Degrees to some meters."""
+_CITY = 3.0
+"""Degrees between the quarters of a city's coordinates, at most."""
+_SAME = 0.01
+"""Degrees within which a column says a coordinate again."""
 _PAIR_WITHIN = r"-?[0-9]{1,3}\.[0-9]{3,}\s*[,;/ ]\s*-?[0-9]{1,3}\.[0-9]{3,}"
 _SEXAGESIMAL = r"^[NSEWO]?\s*-?[0-9]{1,3}\s*[°º:d ]\s*[0-9]{1,2}(\s*['′:m ]|\.[0-9])"
 _GEOJSON = r'^\s*\{.*"coordinates"\s*:'
@@ -59,6 +70,8 @@ class Place:
     """Why, and what to check."""
     columns: frozenset[str] = frozenset()
     """Columns that hold positions, these or the same ones again."""
+    perhaps: tuple[str, str] | None = None
+    """Two columns that by their values alone could be x and y, where nothing else says where rows are."""
     shape: str = "none"
     """point, polygon, mixed; none: there are no positions."""
     bounds: Box | None = None
@@ -75,8 +88,13 @@ class Place:
 def place_of(sample: Sample, facts: Sequence[Facts], hints: Sequence[Box], near: Point | None = None) -> Place:
     """`hints` are the bounds of other layers of the same city, `near` is a place in it, which counts more."""
     place = Place(columns=frozenset(each.name for each in facts if _is_position(each)), lacking=sample.rows)
-    found = _found(sample, facts)
-    return place if found is None else _located(found, place, hints, near)
+    boxes = [(near[0] - 1, near[1] - 1, near[0] + 1, near[1] + 1)] if near else hints
+    found = _found(sample, facts, boxes)
+    if found is None:
+        perhaps = _pair_by_values(facts)
+        return replace(place, perhaps=perhaps, columns=place.columns.union(perhaps or ()))
+    columns = place.columns.union(found.ingest.values(), _again(sample, facts, found.shapes))
+    return _located(found, replace(place, columns=columns), hints, near)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +108,61 @@ class _Found:
     notes: tuple[str, ...] = ()
 
 
-def _found(sample: Sample, facts: Sequence[Facts]) -> _Found | None:
+def _found(sample: Sample, facts: Sequence[Facts], boxes: Sequence[Box]) -> _Found | None:
     if sample.shapes is not None and not shapely.is_missing(sample.shapes).all():
         return _Found(sample.shapes, sample.crs)
     if pair := _pair(facts):
         return _of_pair(sample, pair)
     if column := next((each for each in facts if _is_geometry(each)), None):
         texts = next(each.texts for each in sample.columns if each.name == column.name)
-        shapes = shapes_of(texts, None)
-        return _Found(shapes.shapes, shapes.crs, {"geometry": column.name})
+        return _of_column(shapes_of(texts, None), column.name, boxes)
     return None
+
+
+def _of_column(found: Shapes, name: str, boxes: Sequence[Box]) -> _Found:
+    if found.pairs is None:
+        return _Found(found.shapes, found.crs, {"geometry": name})
+    is_turned = pairs.has_longitude_first(iter([found]), boxes[0] if boxes else pairs.WORLD)
+    first = "longitude" if is_turned else "latitude"
+    found = pairs.turned(found) if is_turned else found
+    return _Found(found.shapes, found.crs, {"geometry": name}, (f"two numbers in one column, the {first} first",))
+
+
+def _again(sample: Sample, facts: Sequence[Facts], shapes: NDArray[np.object_]) -> Iterator[str]:
+    """Columns of numbers that are the x or the y of nearly every row, whatever they are called."""
+    x, y = shapely.get_x(shapes), shapely.get_y(shapes)
+    for each in facts:
+        if each.type == "number":
+            values = _floats(sample, each.name)
+            for axis in (x, y):
+                known = np.isfinite(values) & np.isfinite(axis) & (axis != 0)
+                if 2 * known.sum() > each.known and (np.abs(values - axis)[known] < _SAME).mean() > ENOUGH:
+                    yield each.name
+
+
+def _pair_by_values(facts: Sequence[Facts]) -> tuple[str, str] | None:
+    """The names of two columns side by side whose numbers could be the degrees of a city: (longitude, latitude)."""
+    for first, second in pairwise(facts):
+        if _like_degrees(first) and _like_degrees(second):
+            one, other = _middle(first), _middle(second)
+            # The one beyond 90 is a longitude; else the negative one of two, as in America; else the latitude comes first.
+            if abs(one) > 90 or (abs(other) <= 90 and one < 0 < other):
+                return first.name, second.name
+            return second.name, first.name
+    return None
+
+
+def _like_degrees(facts: Facts) -> bool:
+    if facts.type != "number" or facts.distinct < 2 or facts.matching(_FINE) < ENOUGH:
+        return False
+    known = np.repeat(facts.numbers, facts.counts)
+    first, middle, third = np.quantile(known[np.isfinite(known)], (0.25, 0.5, 0.75))
+    return bool(third - first <= _CITY and 1 < abs(middle) <= 180)
 
 
 def _is_position(facts: Facts) -> bool:
     """A column that says where a row is, beside whatever else says it."""
-    return facts.known > 0 and (_axis(facts) is not None or _is_geometry(facts) or facts.matching(_PAIR) > ENOUGH)
+    return facts.known > 0 and (_axis(facts) is not None or (_is_geometry(facts) and facts.matching(_ONE_LINE) > ENOUGH))
 
 
 ENOUGH = 0.8
@@ -113,6 +171,8 @@ ENOUGH = 0.8
 def _is_geometry(facts: Facts) -> bool:
     if not facts.known or facts.type not in ("text", "integer"):
         return False
+    if facts.type == "text" and facts.matching(_PAIR) > ENOUGH:
+        return True
     return facts.matching(_WKT) > ENOUGH or (facts.matching(_WKB) > ENOUGH and facts.matching(r"^0[01]0[0-9]00") > ENOUGH)
 
 
@@ -138,13 +198,21 @@ def _axis(facts: Facts) -> tuple[str, str] | None:
 
 def axis(name: str) -> tuple[str, str] | None:
     """What a column's name says: ("x" or "y", the rest of the name); None for a name that says neither."""
-    name = squeezed(name)
+    told, name = words(folded(name)), squeezed(name)
     for letter, names in (("x", _X.split("|")), ("y", _y_names())):
         for part in names:
             if re.fullmatch(part, name) or (len(re.sub(r"\W|\(.*", "", part)) > 1 and re.search(rf"(?:{part})$", name)):
                 return letter, re.sub(rf"(?:{part})$", "", name)
             if len(part) > 2 and re.match(part, name):
                 return letter, re.sub(rf"^(?:{part})", "", name)
+    return _axis_within(told)
+
+
+def _axis_within(told: Sequence[str]) -> tuple[str, str] | None:
+    """The same of a name's words, for a longitude or a latitude in the middle of it: gps_long_x."""
+    for letter, names in (("x", _LONGITUDES), ("y", _LATITUDES)):
+        if names & set(told):
+            return letter, "".join(word for word in told if word not in names and word != letter)
     return None
 
 
@@ -158,8 +226,10 @@ def _pair(facts: Sequence[Facts]) -> tuple[Facts, Facts] | None:
     for each in facts:
         if told := _axis(each):
             sides[told[0]].append((told[1], each))
-    pairs = [(x, y) for rest, x in sides["x"] for other, y in sides["y"] if rest == other]
-    return max(pairs, key=lambda pair: (_is_degrees(*map(_middle, pair)), pair[0].known + pair[1].known), default=None)
+    found = [(x, y) for rest, x in sides["x"] for other, y in sides["y"] if rest == other]
+    if not found and len(sides["x"]) == len(sides["y"]) == 1:
+        found = [(x, y) for _, x in sides["x"] for _, y in sides["y"] if _like_degrees(x) and _like_degrees(y)]
+    return max(found, key=lambda pair: (_is_degrees(*map(_middle, pair)), pair[0].known + pair[1].known), default=None)
 
 
 def _middle(facts: Facts) -> float:

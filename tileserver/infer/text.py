@@ -102,6 +102,7 @@ def _fields(draft: Draft) -> Iterator[str]:
         yield from comment(
             "No column tells all rows apart, so each gets a number made from its content. If one should, give it role = id."
         )
+        yield from comment(draft.near_id)
     width = max((len(each.name) for each in declared), default=0)
     for each in declared:
         for note in each.notes:
@@ -158,6 +159,8 @@ def _ingest(head: Head, draft: Draft, dates: Sequence[str]) -> Iterator[str]:
     yield from comment(". ".join(_sentence(note) for note in place.notes))
     for key, name in place.ingest.items():
         yield f"{key:<{width}} = {quoted(name)}"
+    for key, column in zip("xy", place.perhaps or (), strict=False):
+        yield f"# {key:<{width - 2}} = {quoted(column)}  # by its values: if that is right, take away this #"
     yield from _candidates(place)
     renamed = {each.facts.name: each.name for each in draft.declared if _needs_rename(each, draft)}
     if renamed:
@@ -172,8 +175,9 @@ def _ingest(head: Head, draft: Draft, dates: Sequence[str]) -> Iterator[str]:
 def _join(draft: Draft) -> Iterator[str]:
     """How rows without positions could come by them, as a comment."""
     yield from comment(
-        "Positions may come from another layer that has one for each address, or for whatever else a column here names: ingest "
-        "that one first, then take away these #. Addresses that it shows by block match no house."
+        "If two columns hold positions, name them here as x and y. Else positions may come from another layer that has one for "
+        "each address, or for whatever else a column here names: ingest that one first, then take away these #. Addresses that it "
+        "shows by block match no house."
     )
     column = draft.joinable
     by = column.facts.name if column else "a column of the file"

@@ -1,4 +1,4 @@
-"""Columns of WKT or WKB → geometries."""
+"""Columns of WKT, WKB or pairs of numbers → geometries."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import shapely
 from numpy.typing import NDArray
 
+from tileserver.ingest.pairs import pairs_of
 from tileserver.ingest.rows import Shapes, Texts
 from tileserver.ingest.typed import plain
 from tileserver.ingest.values import trimmed
@@ -31,16 +32,18 @@ _HAS_SRID, _HAS_M, _HAS_Z = 0x20000000, 0x40000000, 0x80000000
 
 
 def shapes_of(column: Texts, crs: str | None) -> Shapes:
-    """The geometries of a column: WKB as bytes or in hexadecimal digits, or WKT; with an SRID where they bring one.
+    """The geometries of a column: WKB as bytes or in hexadecimal digits, or WKT, with an SRID where they bring one; or pairs of
+    numbers, the latitude first: `pairs.in_order` turns them where the whole column tells another order.
 
     `crs` counts before an SRID. Several SRIDs in one column are told apart by none: what differs from the first is unreadable.
     """
-    shapes, srids, given = _parsed(column)
+    shapes, srids, given, pairs = _parsed(column)
     present = ~shapely.is_missing(shapes)
     if crs is None and (known := srids[present & (srids > 0)]).size:
         crs = f"EPSG:{known[0]}"
         shapes[srids != known[0]] = None
-    return Shapes(shapes, given & shapely.is_missing(shapes), crs)
+        pairs &= srids == known[0]
+    return Shapes(shapes, given & shapely.is_missing(shapes), crs, pairs if pairs.any() else None)
 
 
 def shapes_of_wkb(column: pa.Array[Any], crs: str | None) -> Shapes:
@@ -51,12 +54,13 @@ def shapes_of_wkb(column: pa.Array[Any], crs: str | None) -> Shapes:
     return Shapes(shapes, given & shapely.is_missing(shapes), crs)
 
 
-def _parsed(column: Texts) -> tuple[Geometries, NDArray[np.int64], NDArray[np.bool_]]:
-    """(geometries, SRIDs or 0, where something stands), shape (n,) each."""
+def _parsed(column: Texts) -> tuple[Geometries, NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """(geometries, SRIDs or 0, where something stands, where that is a pair of numbers), shape (n,) each."""
     column = plain(column)
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type) or pa.types.is_fixed_size_binary(column.type):
         shapes = shapes_of_wkb(column, None).shapes
-        return shapes, shapely.get_srid(shapes).astype(np.int64), column.is_valid().to_numpy(zero_copy_only=False)
+        given = column.is_valid().to_numpy(zero_copy_only=False)
+        return shapes, shapely.get_srid(shapes).astype(np.int64), given, np.zeros(len(shapes), np.bool_)
     texts = trimmed(column.cast(pa.string()))
     is_hex = pc.fill_null(pc.match_substring_regex(texts, _HEX), False).to_numpy(zero_copy_only=False)
     found = pc.struct_field(pc.extract_regex(texts, _SRID), "srid")
@@ -64,9 +68,13 @@ def _parsed(column: Texts) -> tuple[Geometries, NDArray[np.int64], NDArray[np.bo
     bare = pc.replace_substring_regex(texts, _SRID, "").to_pylist()
     shapes = np.full(len(texts), None, np.object_)
     shapes[is_hex] = _read(shapely.from_wkb, [_sound(bytes.fromhex(bare[row])) for row in np.flatnonzero(is_hex)])
-    shapes[~is_hex] = _read(shapely.from_wkt, [_shallow(bare[row]) for row in np.flatnonzero(~is_hex)])
+    numbers = pairs_of(texts)
+    is_pair = np.asarray(np.isfinite(numbers).all(axis=1))
+    shapes[is_pair] = shapely.points(numbers[is_pair][:, ::-1])
+    is_wkt = ~is_hex & ~is_pair
+    shapes[is_wkt] = _read(shapely.from_wkt, [_shallow(bare[row]) for row in np.flatnonzero(is_wkt)])
     srids[is_hex] = shapely.get_srid(shapes[is_hex])
-    return shapes, srids, texts.is_valid().to_numpy(zero_copy_only=False)
+    return shapes, srids, texts.is_valid().to_numpy(zero_copy_only=False), is_pair
 
 
 def _read(read: Callable[..., Any], values: list[Any]) -> Geometries:

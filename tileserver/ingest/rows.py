@@ -56,6 +56,8 @@ class Shapes:
     """Shape (n,): where something stands that cannot be read as a geometry."""
     crs: str | None
     """As of `XY`."""
+    pairs: NDArray[np.bool_] | None = None
+    """Shape (n,): which were written as two numbers, of which the first is taken as the latitude; None where none is."""
 
 
 @dataclass(frozen=True, slots=True)
