@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tileserver.snapshot.morton import morton, unmorton
+from tileserver.snapshot.morton import morton, morton_one, unmorton, unmorton_one
 
 words = st.integers(0, 2**32 - 1)
 
@@ -21,6 +21,12 @@ def test_the_code_interleaves_the_bits_of_x_and_y_and_is_undone(positions: list[
     again = unmorton(codes)
     assert again[0].dtype == again[1].dtype == np.uint32
     assert list(zip(again[0].tolist(), again[1].tolist(), strict=True)) == positions
+
+
+@given(words, words)
+def test_a_single_position_has_the_same_code_as_in_an_array(x: int, y: int) -> None:
+    assert morton_one(x, y) == slow_morton(x, y)
+    assert unmorton_one(slow_morton(x, y)) == (x, y)
 
 
 @given(words, words, st.integers(0, 31))

@@ -98,6 +98,24 @@ def test_every_shape_is_drawn_or_counted_once(
     assert grouped == 0 or count > BUDGET
 
 
+def test_a_narrow_polygon_is_in_the_square_of_its_cell_but_a_line_and_a_wide_one_are_not(tmp_path: Path) -> None:
+    cell = 2 ** (32 - 10 - 6)
+    corner = np.array(world(shapely.Point(-92.3, 34.7))) // cell * cell
+
+    def box(left: float, top: float, right: float, bottom: float) -> BaseGeometry:
+        """Around a cell's middle, in cells."""
+        x, y = geographic(*(corner + cell * (0.5 + np.array([[left, top], [right, bottom]]))).T)
+        return shapely.Polygon.from_bounds(x[0], y[1], x[1], y[0])
+
+    narrow, wide = box(-0.75, -0.1, 0.75, 0.1), box(-0.75, -0.5, 0.75, 0.5)
+    line = shapely.LineString([narrow.bounds[:2], narrow.bounds[2:]])
+    snapshot = snapshot_of(PARCELS, tmp_path, batch_of([narrow, wide, line, *[box(-0.01, -0.01, 0.01, 0.01)] * BUDGET]))
+    address = address_of((int(corner[0]), int(corner[1])), 10)
+    seen = [feature["properties"] for feature in decoded(draw(snapshot, Filter(), address, Options()).data, "parcels")]
+    assert {row["id"] for row in seen if "id" in row} == {"P1", "P2"}
+    assert [row["point_count"] for row in seen if "cluster" in row] == [BUDGET + 1]
+
+
 @settings(max_examples=20)
 @given(seed=st.integers(0, 9), zoom=st.integers(8, 16), spread=st.sampled_from([0.3, 1, 4]))
 def test_shapes_beside_each_other_leave_no_gap_in_tiles_nor_between(

@@ -28,6 +28,8 @@ PICTURES = Path(__file__).parents[2] / "build" / "clients"
 """Where the pictures stay, to be looked at."""
 
 PAPER = np.array([247, 246, 243], np.int16)[:, None, None]
+NEARLY = 24
+"""How far two colours that look the same may be apart, of 255."""
 
 Mask = NDArray[np.bool_]
 """Shape (height, width)."""
@@ -66,10 +68,20 @@ def colors(picture: Path) -> int:
 
 def painted(picture: Path) -> Mask:
     """Where a picture, laid on paper, is not nearly of its colour."""
+    mask: Mask = np.abs(_paint(picture)).max(axis=0) > NEARLY
+    return mask
+
+
+def alike(one: Path, other: Path) -> float:
+    """The share of the pixels that have nearly the same colour in two pictures, laid on paper."""
+    return float((np.abs(_paint(one) - _paint(other)).max(axis=0) <= NEARLY).mean())
+
+
+def _paint(picture: Path) -> NDArray[np.float64]:
+    """How far a picture is from the colour of the paper below it, shape (3, height, width)."""
     bands = _bands(picture)
     opaque = bands[3:] / 255 if len(bands) == 4 else np.ones(1)
-    mask: Mask = np.abs(opaque * (bands[:3] - PAPER)).max(axis=0) > 24
-    return mask
+    return np.asarray(opaque * (bands[:3] - PAPER))
 
 
 def _bands(picture: Path) -> NDArray[np.int16]:

@@ -11,7 +11,7 @@ import pyogrio
 import pytest
 import shapely
 from numpy.typing import NDArray
-from pictures import PICTURES, View, agreement, by_gdal, by_native, by_qgis, colors, near
+from pictures import PICTURES, View, agreement, alike, by_gdal, by_native, by_qgis, colors, near
 
 DOWNTOWN = View(-92.29, 34.745, 15.6)
 CITY = View(-92.35, 34.735, 10.3)
@@ -70,6 +70,17 @@ def test_three_clients_show_the_same_city_as_outlines(demo_server: str) -> None:
     # The names of the wards are in the pictures of two of them.
     assert agreement(native, qgis, 8) > 0.97
     assert agreement(gdal, native & near(gdal, 8)) > 0.97
+
+
+@pytest.mark.parametrize(
+    ("name", "zoom", "least"),
+    [("squares", 12, 0.95), pytest.param("both", 13, 0.85, id="both, of which much is borders"), ("themselves", 16, 0.95)],
+)
+def test_parcels_have_the_same_colors_as_squares_and_as_themselves(demo_server: str, name: str, zoom: int, least: float) -> None:
+    view = View(-92.2895, 34.7405, zoom)
+    by_native(f"{demo_server}/styles/parcels.json", view, name)
+    by_qgis([tiles(demo_server, "parcels")], view, name)
+    assert alike(PICTURES / f"{name}.native.png", PICTURES / f"{name}.qgis.png") > least
 
 
 def test_qgis_tells_the_categories_apart(demo_server: str) -> None:

@@ -27,6 +27,9 @@ Places = NDArray[np.int64]
 INSIDE = 1
 """What `Box.cover` says of a box."""
 
+LONGEST = 2
+"""Sides of a cell that a small polygon is long, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
@@ -35,21 +38,27 @@ class Shapes:
     rows: Rows
     cover: NDArray[np.int8]
     """As `Box.cover` says, of the tile with its buffer: 1 inside, -1 outside, 0 neither or unknown."""
-    widest: NDArray[np.uint32]
-    """The longer side of the box, in world units."""
+    width: NDArray[np.uint32]
+    height: NDArray[np.uint32]
+    """The sides of the box, in world units."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def of(self, which: Mask | Places) -> Shapes:
-        return Shapes(self.rows[which], self.cover[which], self.widest[which])
+        return Shapes(self.rows[which], self.cover[which], self.width[which], self.height[which])
+
+    @property
+    def longer(self) -> NDArray[np.uint32]:
+        """The longer side of the box."""
+        return np.maximum(self.width, self.height)
 
 
 def content(snapshot: Snapshot, filter: Filter, address: Address, options: Options) -> Content:
     """Shapes that are large enough to see are drawn as themselves in every tile they reach; small ones by their cells."""
     cell = max(address.span // options.grid, 1)
     near = _near(snapshot, filter, address, cell)
-    small = near.widest < cell
+    small = _is_small(snapshot, near, cell)
     drawn, groups = _decided(snapshot, filter, address, options, near.rows, small=small)
     drawn &= near.cover >= 0
     # The large ones first: small ones that lie on them are seen.
@@ -66,7 +75,7 @@ def _near(snapshot: Snapshot, filter: Filter, address: Address, cell: int) -> Sh
     outlines = _outlines(snapshot)
     reach = address.span * BUFFER // EXTENT
     # A small shape may reach in from a cell outside, whose decision needs all members of that cell.
-    around = _around(address, (reach // cell + 2) * cell)
+    around = _around(address, (reach // cell + 1 + LONGEST) * cell)
     rows = outlines.reaching(around.west, around.north, around.east, around.south)
     sides = snapshot.west[rows], snapshot.north[rows], snapshot.east[rows], snapshot.south[rows]
     near = around.cover(*sides) >= 0
@@ -74,7 +83,17 @@ def _near(snapshot: Snapshot, filter: Filter, address: Address, cell: int) -> Sh
         near[near] = select.mask(snapshot, filter, rows[near])
     west, north, east, south = (side[near] for side in sides)
     cover = _around(address, reach).cover(west, north, east, south)
-    return Shapes(rows[near], cover, np.maximum(east - west, south - north))
+    return Shapes(rows[near], cover, east - west, south - north)
+
+
+def _is_small(snapshot: Snapshot, shapes: Shapes, cell: int) -> Mask:
+    """Which shapes their cells decide on, a mask (k,).
+
+    Of polygons it is those whose box covers less than a cell: narrow ones among them would lie on the squares of the others.
+    """
+    covers = shapes.width.astype(np.float64) * shapes.height < cell**2
+    areal = _outlines(snapshot).kinds[shapes.rows] == mvt.POLYGON
+    return np.where(areal, covers & (shapes.longer < LONGEST * cell), shapes.longer < cell)
 
 
 def _outlines(snapshot: Snapshot) -> Outlines:
@@ -120,7 +139,7 @@ def _geometry(snapshot: Snapshot, shapes: Shapes, address: Address) -> tuple[mvt
     """
     outlines = _outlines(snapshot)
     kinds = outlines.kinds[shapes.rows]
-    tiny = (shapes.widest < max(address.span // EXTENT, 1)) & (kinds != mvt.POINT)
+    tiny = (shapes.longer < max(address.span // EXTENT, 1)) & (kinds != mvt.POINT)
     parts, places = [], []
     for kind, draw in ((mvt.POINT, _points), (mvt.LINE, _lines), (mvt.POLYGON, _polygons)):
         which = np.flatnonzero((kinds == kind) & ~tiny)
