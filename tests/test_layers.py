@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import shapely
 from starlette.testclient import TestClient
-from town import Town, report
+from town import SCHOOLS, Town, report
 
 from tileserver.catalog import GEOMETRY
 
@@ -28,7 +28,31 @@ def test_every_layer_is_told_with_its_fields_and_links(client: TestClient) -> No
         {"value": "NOISE", "label": "Noise", "description": "Loud music, and the like.", "count": 101},
         {"value": "FIRE", "label": "FIRE", "description": "", "count": 100},
     ]
+    assert kind["without_value"] == 100
     assert reports == client.get("/layers/reports").json()
+
+
+def test_values_stand_in_the_order_of_their_labels_and_then_by_their_counts(tmp_path: Path) -> None:
+    town = Town(tmp_path)
+    file = town.settings.layers / "schools.toml"
+    file.write_text(file.read_text().replace('"category" }', '"category", labels = { primary = "Primary", middle = "Middle" } }'))
+    levels = ["high", "high", "high", "adult", "adult", "middle", "primary"]
+    town.reloaded().publish("schools", [SCHOOLS[0] | {"id": id, "level": level} for id, level in enumerate(levels)])
+    with town.client() as client:
+        fields = client.get("/layers/schools").json()["fields"]
+    values = next(field["values"] for field in fields if field["name"] == "level")
+    assert [each["value"] for each in values] == ["primary", "middle", "high", "adult"]
+
+
+def test_a_layer_that_is_not_ready_is_named_with_the_reason(tmp_path: Path) -> None:
+    town = Town(tmp_path)
+    town.publish("schools", SCHOOLS)
+    with town.client() as client:
+        told = client.get("/layers").json()
+        detail = client.get("/count/wards").json()["detail"]
+    assert [layer["id"] for layer in told["layers"]] == ["schools"]
+    assert [(layer["id"], layer["title"]) for layer in told["waiting"]] == [("reports", "Reports"), ("wards", "Wards")]
+    assert told["waiting"][1]["detail"] == detail
 
 
 def test_rows_that_lie_far_off_are_in_the_extent_and_not_in_the_first_view(tmp_path: Path) -> None:

@@ -299,6 +299,16 @@ def test_an_aggregate_of_any_size_is_drawn_once(point_count: int) -> None:
     assert [layer["id"] for layer in seen(document, {})] == ["incidents"]
 
 
+@pytest.mark.parametrize("values", [{}, {"offense": ["THEFT", "FIRE"]}])
+def test_squares_of_several_shapes_are_filled_once_and_without_sides(values: dict[str, list[str]]) -> None:
+    document = style([drawn("parcels", "shapes", values=values)], ORIGIN, "Parcels", NO_FOLDER)
+    square, shape = (
+        [layer for layer in seen(document, row) if layer["type"] == "fill"] for row in ({"cluster": True, "offense": "FIRE"}, {})
+    )
+    assert [layer["id"] for layer in (*square, *shape)] == ["parcels-cell", "parcels"]
+    assert (square[0]["paint"]["fill-antialias"], square[0]["paint"]["fill-opacity"]) == (False, shape[0]["paint"]["fill-opacity"])
+
+
 def test_the_legend_tells_from_how_many_on_a_dot_is_larger_and_crowded_spots_are_numbered() -> None:
     layers = style([drawn()], ORIGIN, "All", NO_FOLDER)["layers"]
     steps = {layer["metadata"]["tileserver:from"]: layer for layer in layers if "tileserver:from" in layer.get("metadata", {})}

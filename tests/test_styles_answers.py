@@ -30,6 +30,27 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         yield client
 
 
+def test_rows_without_a_value_are_drawn_and_have_an_entry_of_their_own(client: TestClient) -> None:
+    for query in ("", "?for=qgis"):
+        style = client.get(f"/styles/reports.json{query}").json()
+        (legend,) = (
+            found["tileserver:legend"] for layer in style["layers"] if "tileserver:legend" in (found := layer.get("metadata", {}))
+        )
+        assert [entry["label"] for entry in legend] == ["Noise", "FIRE", "No value", "Other"]
+        assert (
+            len(
+                [
+                    layer
+                    for layer in style["layers"]
+                    if ["!has", "kind"] in layer["filter"] and ["!has", "cluster"] in layer["filter"]
+                ]
+            )
+            == 1
+        )
+    level = client.get("/styles/schools.json").json()["layers"]
+    assert "No value" not in str(level)
+
+
 Message = dict[int, list[Any]]
 """Of a protocol buffer: each field's values, numbers or bytes."""
 

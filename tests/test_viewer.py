@@ -61,6 +61,23 @@ def far_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield origin
 
 
+@pytest.fixture(scope="module")
+def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The origin of a server with reports of which one in three has no kind, without schools, and with wards that cannot be
+    served: their file has changed."""
+    folder = tmp_path_factory.mktemp("new")
+    town = Town(folder)
+    town.publish("reports", [report(number) for number in range(30)])
+    town.publish("wards", WARDS)
+    for id, old, new in (("wards", "integer", "text"), ("reports", "[fields]", 'default_filter = { last = "6m" }\n[fields]')):
+        file = town.settings.layers / f"{id}.toml"
+        file.write_text(file.read_text().replace(old, new))
+    places = [part for name in ("layers", "styles", "snapshots") for part in (f"--{name}", str(folder / name))]
+    with serving(str(folder / "data"), *places, "--workers", "1") as (_, origin):
+        wait_until(lambda: status(f"{origin}/layers/schools") == status(f"{origin}/layers/reports") == 200)
+        yield origin
+
+
 def keep(page: Page, field: str, *labels: str) -> None:
     """Ticks values of a category of the police incidents."""
     group = page.locator("[data-layer=police_incidents] details.field", has=page.get_by_text(field, exact=True))
@@ -524,3 +541,47 @@ def test_a_layer_without_any_position_says_so_and_has_no_colors(page: Page, far_
     expect(reports.locator(".swatch")).to_have_count(0)
     assert page.locator("[data-layer=schools] .swatch").count() > 0
     expect(page.locator("[data-layer='reports.density']")).to_have_count(0)
+
+
+def test_a_layer_without_rows_says_how_they_come_and_one_that_is_not_ready_why(page: Page, new_server: str) -> None:
+    page.goto(f"{new_server}/?layers=schools")
+    expect(page.locator("#sentence")).to_have_text("No schools yet.")
+    expect(page.locator("[data-layer=schools] .body")).to_contain_text("No rows yet: tileserver ingest schools brings them in.")
+    waiting = answer(f"{new_server}/layers")["waiting"]
+    assert [layer["id"] for layer in waiting] == ["wards"]
+    expect(page.locator("[data-waiting=wards]")).to_have_text(f"Wards{waiting[0]['detail']}")
+    settle(page)
+
+
+def test_the_period_that_the_page_begins_with_has_a_button_and_an_end_long_ago_is_told(page: Page, new_server: str) -> None:
+    page.goto(new_server)
+    button = page.get_by_role("radio", name="Last 6 months")
+    expect(button).to_be_checked()
+    expect(page.locator("#dates")).to_contain_text("Reports: the data end on November\u00a015,\u00a02023, and so do these periods.")
+    page.get_by_text("All dates").click()
+    page.get_by_text("Last 6 months").click()
+    expect(button).to_be_checked()
+    settle(page)
+
+
+def test_rows_without_a_value_have_an_entry_by_which_they_can_be_kept(page: Page, new_server: str) -> None:
+    page.goto(new_server)
+    reports = page.locator("[data-layer=reports]")
+    choice = page.get_by_role("checkbox", name="No value")
+    expect(reports.locator(".value", has=choice).locator(".swatch circle")).to_have_attribute("fill", "#666666")
+    choice.check()
+    expect(page.locator("#sentence")).to_contain_text("10\u00a0reports")
+    settle(page)
+    found = drawn(page, "reports")
+    assert found
+    assert not any("kind" in each for each in found)
+
+
+def test_a_server_without_layers_says_how_one_is_made(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "layers").mkdir()
+    places = [f"--{name}={tmp_path / name}" for name in ("layers", "styles", "snapshots")]
+    with serving(str(tmp_path / "data"), *places, "--workers", "1") as (_, origin):
+        wait_until(lambda: status(f"{origin}/health/ready") == 200)
+        page.goto(origin)
+        expect(page.locator("#status")).to_contain_text("tileserver new LAYER FILE")
+        settle(page)

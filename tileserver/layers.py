@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from starlette.responses import Response
 
 from tileserver import filters, raster, times
 from tileserver.answers import json_answer, origin, refuse_parameters
-from tileserver.catalog import Field, Layer
+from tileserver.catalog import Field, Layer, Raster
 from tileserver.errors import Unavailable
 from tileserver.privacy import may_tell, told_values
 from tileserver.snapshot import Live, Snapshot, areas, select
@@ -46,14 +45,18 @@ DOWNLOADS = ("csv", "geojson", "geojsonl", "gpkg", "parquet", "fgb")
 async def all_layers(request: Request) -> Response:
     refuse_parameters(request)
     live: Live = request.app.state.live
-    described = []
+    described, waiting = [], []
     for layer in live.catalog.values():
-        with suppress(Unavailable):  # what is being prepared is listed when it is there
+        try:
             described.append(describe(live, layer, origin(request)))
+        except Unavailable as error:
+            waiting.append(_waiting(layer, error))
     for each in live.catalog.rasters.values():
-        with suppress(Unavailable):
+        try:
             described.append(await run_in_threadpool(raster.describe, each, request.app.state.settings, origin(request)))
-    return json_answer(request, {"layers": described})
+        except Unavailable as error:
+            waiting.append(_waiting(each, error))
+    return json_answer(request, {"layers": described, "waiting": waiting})
 
 
 @router.api_route("/layers/{id}", methods=["GET", "HEAD"])
@@ -78,6 +81,11 @@ async def count(request: Request, id: str) -> Response:
     if filter.area:
         body["area"] = {"layer": filter.area.layer, "revision": filter.area.revision}
     return json_answer(request, body)
+
+
+def _waiting(layer: Layer | Raster, error: Unavailable) -> dict[str, Any]:
+    """A layer that cannot be served yet, and why."""
+    return {"id": layer.id, "title": layer.title, "detail": str(error)}
 
 
 def _told(layer: Layer, counted: Count) -> dict[str, Any]:
@@ -175,6 +183,10 @@ def _field(snapshot: Snapshot, field: Field) -> dict[str, Any]:
     }
     layer, entry = snapshot.layer, snapshot.manifest["columns"][field.name]
     if field.role == "category":
+        counted = snapshot.values(field.name)
+        told_counts = told_values(layer, field.name, counted, snapshot.rows)
+        rank = {value: number for number, value in enumerate(field.labels)}
+        told_counts.sort(key=lambda each: (each[1] is None, rank.get(each[0], len(rank))))  # those withheld stay last
         told["values"] = [
             {
                 "value": value,
@@ -182,8 +194,10 @@ def _field(snapshot: Snapshot, field: Field) -> dict[str, Any]:
                 "description": field.descriptions.get(value, ""),
                 "count": count,
             }
-            for value, count in told_values(layer, field.name, snapshot.values(field.name), snapshot.rows)
+            for value, count in told_counts
         ]
+        if layer.shows_rows:
+            told["without_value"] = snapshot.rows - sum(count for _, count in counted)
     elif layer.shows_rows and entry.get("min") is not None:
         for side in ("min", "max"):
             told[side] = times.to_text(entry[side], layer.zone) if field.type == "datetime" else entry[side]

@@ -4,9 +4,9 @@ import { indicators, isDrawn } from './state.js';
 
 const HALF = 2 ** -33;
 
-/** Where the bulk of the shown layers is, or of all indicators where none of those has a place; null where nothing has one. */
+/** Where the bulk of the shown layers is, or of all indicators where none of those has a place, or of the base map; null where nothing has one. */
 export function firstExtent(state, layers) {
-  return around(layers.filter(({ id }) => state.layers.includes(id))) ?? around(indicators(layers));
+  return around(layers.filter(({ id }) => state.layers.includes(id))) ?? around(indicators(layers)) ?? around(layers);
 }
 
 function around(layers) {

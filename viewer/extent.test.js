@@ -25,9 +25,10 @@ test('rows that lie far off do not widen the first view', () => {
   assert.deepEqual(firstExtent({ layers: [] }, [astray, schools]), [-92.4, 34.6, -90.1, 38.8]);
 });
 
-test('where none of them has a place it is that of all indicators, and there may be none', () => {
+test('where none of them has a place it is that of all indicators, or of the base map, and there may be none', () => {
   for (const ids of [[], ['placeless'], ['counted']]) assert.deepEqual(first(...ids), [-92.4, 34.6, -90.1, 38.8]);
-  assert.equal(firstExtent({ layers: ['placeless'] }, [streets, placeless]), null);
+  assert.deepEqual(firstExtent({ layers: ['placeless'] }, [streets, placeless]), streets.extent);
+  assert.equal(firstExtent({ layers: ['placeless'] }, [placeless]), null);
 });
 
 test('an extent is outside only if no part of it is in view', () => {

@@ -61,9 +61,9 @@ export function classList(legend, title) {
   return [element('p', { class: 'note' }, title), element('ul', { class: 'classes' }, ...items)];
 }
 
-/** The values of a field as a legend lists them: those with a color of their own first, in its order. */
+/** The values of a field as a legend lists them: those with a color of their own first, in its order. The empty one is none at all. */
 export function inOrder(legend, field) {
-  const values = [...(field.values ?? [])];
+  const values = [...(field.values ?? []), ...(field.without_value ? [{ value: '' }] : [])];
   if (!legend || legend.field !== field.name) return values;
   const rank = new Map(legend.entries.map((entry, index) => [entry.value, index]));
   const last = legend.entries.length;

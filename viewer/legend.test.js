@@ -44,6 +44,14 @@ test('values with a color come first, in the order of the legend, the others as 
   assert.deepEqual(names({ name: 'status', values }), ['Z', 'A', 'Y', 'B']);
 });
 
+test('rows without a value are a choice of their own, before the values without a color', () => {
+  const values = ['Z', 'A'].map((value) => ({ value }));
+  const told = [{ value: 'A' }, { value: '' }, { value: null }];
+  const names = (field) => inOrder({ field: 'offense', entries: told }, { name: 'offense', values, ...field }).map(({ value }) => value);
+  assert.deepEqual(names({ without_value: 3 }), ['A', '', 'Z']);
+  assert.deepEqual(names({ without_value: 0 }), ['A', 'Z']);
+});
+
 test('a number has the color of its class, which begins with its lower bound', () => {
   const classes = [
     { from: null, to: 100, color: '#1' },

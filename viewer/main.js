@@ -36,9 +36,10 @@ async function begin() {
     const served = found.layers.map(words.translated);
     const below = pictures(served, words);
     layers = [...served.filter(({ kind }) => kind !== 'raster'), ...below];
-    if (!indicators(layers).length) tell(words.empty);
+    const { waiting } = found;
+    if (!indicators(layers).length && !waiting.length) tell(words.empty);
     state = parse(location.search, layers);
-    const context = { layers, style: withStacks(withPictures(style, below, indicators(layers))), legends: legends(style), words };
+    const context = { layers, waiting, last: state.last, style: withStacks(withPictures(style, below, indicators(layers))), legends: legends(style), words };
     panel = new Panel(page, { ...context, change, zoomTo: (extent) => map.fit(extent) });
     apply();
     addEventListener('popstate', goBack);

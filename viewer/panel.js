@@ -4,18 +4,22 @@ import { element } from './element.js';
 import { withQuery } from './api.js';
 import { isOutside } from './extent.js';
 import { classList, entryOf, inOrder, ramp, sizeList, swatch } from './legend.js';
-import { categoryFields, days, filterQuery, format, hasTime, indicators, isDrawn, isPlaceless } from './state.js';
+import { categoryFields, days, filterQuery, format, hasTime, indicators, isDrawn, isEmpty, isPlaceless } from './state.js';
 import { withDays, withLast, withLayer, withValue, withValues } from './state.js';
 import { fieldTitle, fieldTitleWithUnit, valueDescription, valueLabel } from './words.js';
 
 const KINDS = ['events', 'places', 'areas', 'shapes'];
 const LISTED = 8;
+const FORMATS = { geojson: 'GeoJSON', geojsonl: 'GeoJSON lines', gpkg: 'GeoPackage', parquet: 'GeoParquet', fgb: 'FlatGeobuf' };
+/** How long before now data end, in milliseconds, for it to be said beside the periods. */
+const LONG_AGO = 30 * 86_400_000;
 
 /**
  * Builds the panel once; `update` and `count` then bring it to a state.
  *
  * @param {object} parts the page's elements: dates, indicators, language
- * @param {object} context layers, legends, words, change(update): update takes the state and returns the next one; zoomTo(extent)
+ * @param {object} context layers, waiting, legends, words; last: the period that the page begins with; change(update): update takes
+ *   the state and returns the next one; zoomTo(extent)
  */
 export class Panel {
   constructor(parts, context) {
@@ -24,7 +28,7 @@ export class Panel {
     this.listed = indicators(context.layers);
     this.updates = [];
     parts.dates.replaceChildren(...(this.listed.some(hasTime) ? this.dates() : []));
-    parts.indicators.replaceChildren(...KINDS.flatMap((kind) => this.kind(kind)), ...this.pictures());
+    parts.indicators.replaceChildren(...this.first(), ...KINDS.flatMap((kind) => this.kind(kind)), ...this.pictures(), ...this.waiting());
   }
 
   /** @param {{bounds: number[], zoom: number}} [view] what the map shows: west, south, east, north; nothing while there is no map */
@@ -35,14 +39,26 @@ export class Panel {
   }
 
   dates() {
-    const { words, change } = this.context;
-    const periods = Object.entries(words.periods).map(([last, label]) => {
+    const { words, change, last: begun } = this.context;
+    const periods = [...new Set([...Object.keys(words.periods), begun])].map((last) => {
       const input = element('input', { type: 'radio', name: 'period', value: last });
       input.addEventListener('change', () => change((state) => withLast(state, last)));
       this.updates.push((state) => (input.checked = state.last === last && !state.datetime));
-      return element('label', { class: 'choice' }, input, element('span', {}, label));
+      return element('label', { class: 'choice' }, input, element('span', {}, words.period(last)));
     });
-    return [element('legend', {}, words.when), element('div', { class: 'choices' }, ...periods), this.days()];
+    return [element('legend', {}, words.when), element('div', { class: 'choices' }, ...periods), this.ends(), this.days()];
+  }
+
+  /** Where periods end, for layers that end long ago: there "this year" is a year of the past. */
+  ends() {
+    const { words } = this.context;
+    const note = element('p', { class: 'note', hidden: true });
+    this.updates.push((state) => {
+      const ended = endedLongAgo(state, this.listed, Date.now());
+      note.hidden = !ended.length;
+      note.textContent = ended.map((layer) => words.ended(layer.title, lastDay(layer, words))).join(' ');
+    });
+    return note;
   }
 
   days() {
@@ -63,6 +79,19 @@ export class Panel {
       [from.input.max, to.input.min] = [last || '9999-12-31', first || '1900-01-01']; // so that none ends before it begins
     });
     return element('div', { class: 'days' }, from.label, to.label);
+  }
+
+  /** Why one layer is shown before anybody has chosen. */
+  first() {
+    const areSeveral = this.listed.length > 1 && this.listed.some(({ kind }) => kind === 'events');
+    return areSeveral ? [element('p', { class: 'note' }, this.context.words.first)] : [];
+  }
+
+  /** The layers that cannot be served yet, each with the server's reason. */
+  waiting() {
+    const { waiting, words } = this.context;
+    const items = waiting.map(({ id, title, detail }) => element('li', { 'data-waiting': id }, element('p', {}, title), element('p', { class: 'note' }, detail)));
+    return items.length ? [element('h2', {}, words.waiting), element('ul', { class: 'indicators' }, ...items)] : [];
   }
 
   kind(kind) {
@@ -134,6 +163,7 @@ export class Panel {
     const fields = categoryFields(layer).filter((field) => field.values?.length);
     const placeless = isPlaceless(layer) && isDrawn(layer);
     return [
+      ...(isEmpty(layer) ? [element('p', {}, this.context.words.noRows(layer.id))] : []),
       ...(placeless ? [element('p', {}, this.context.words.placeless)] : []),
       ...(layer.description ? [element('p', {}, layer.description)] : []),
       ...this.classes(layer),
@@ -169,7 +199,7 @@ export class Panel {
   provenance(layer) {
     const { words } = this.context;
     const source = layer.attribution ? [words.source(layer.attribution, layer.license)] : [];
-    const complete = hasTime(layer) && layer.complete_through ? [words.completeThrough(words.day(new Date(layer.complete_through), layer.timezone))] : [];
+    const complete = endsSomewhere(layer) ? [words.completeThrough(lastDay(layer, words))] : [];
     const read = layer.ledger?.at ? [words.read(...['read', 'rejected'].map((key) => words.number(layer.ledger[key])), words.day(new Date(layer.ledger.at), layer.timezone))] : [];
     return [...source, ...complete, ...read].join(' ');
   }
@@ -221,8 +251,8 @@ export class Panel {
     const { words } = this.context;
     if (!isDrawn(layer)) return element('p', { class: 'note' }, words.onlyCounts);
     const links = Object.entries(layer.links.downloads).map(([format, url]) => {
-      const name = format === 'geojson' ? 'GeoJSON' : format.toUpperCase();
-      const link = element('a', { download: true, 'aria-label': `${words.download} ${name}: ${layer.title}` }, name);
+      const name = FORMATS[format] ?? format.toUpperCase();
+      const link = element('a', { download: true, title: words.formats[format] ?? '', 'aria-label': `${words.download} ${name}: ${layer.title}` }, name);
       this.updates.push((state) => (link.href = withQuery(url, filterQuery(state, layer))));
       return link;
     });
@@ -254,12 +284,27 @@ export function summary(state, layers, answers, words) {
   if (!shown.length) return words.onlyPictures(words.list(chosen.map(({ title }) => title)));
   if (!shown.every((layer) => answers.has(layer.id))) return '';
   const isEmptied = (layer) => answers.get(layer.id).count === 0 && filterQuery(state, layer) !== '';
-  const [none, some] = [shown.filter(isEmptied), shown.filter((layer) => !isEmptied(layer))];
+  const filled = shown.filter((layer) => !isEmpty(layer));
+  const [none, some] = [filled.filter(isEmptied), filled.filter((layer) => !isEmptied(layer))];
   const [timed, timeless] = [some.filter((layer) => layer.time_range), some.filter((layer) => !layer.time_range)];
   return [
+    ...shown.filter(isEmpty).map((layer) => words.sentence(words.noneYet(layer.title), '')),
     ...none.map((layer) => words.sentence(words.noneFound(layer.title), rangeOf([layer], answers, words))),
     ...[timed, timeless].flatMap((group) => (group.length ? [sentence(group, answers, words)] : [])),
   ].join(' ');
+}
+
+/** The layers among those that are shown whose data end long before a moment, in milliseconds. */
+export function endedLongAgo(state, layers, now) {
+  return layers.filter((layer) => state.layers.includes(layer.id) && endsSomewhere(layer) && now - Date.parse(layer.complete_through) > LONG_AGO);
+}
+
+function endsSomewhere(layer) {
+  return hasTime(layer) && !isEmpty(layer) && Boolean(layer.complete_through);
+}
+
+function lastDay(layer, words) {
+  return words.day(new Date(layer.complete_through), layer.timezone);
 }
 
 /** "1,234", or "fewer than 5" where the count is withheld. */

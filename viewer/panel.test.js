@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { summary } from './panel.js';
+import { endedLongAgo, summary } from './panel.js';
 import { speak } from './words.js';
 
 const words = speak('en', ['en-US']);
@@ -27,4 +27,17 @@ test('a filter that leaves nothing of a layer is told', () => {
   const say = (categories) => summary({ layers: ['schools', 'reports'], categories }, [reports, schools], answers, words);
   assert.equal(say({ reports: { offense: ['NOPE'] } }), 'No reports match the filters. 3\u00a0schools.');
   assert.equal(say({}), '0\u00a0reports and 3\u00a0schools.');
+});
+
+test('a layer without rows is no matter of filters', () => {
+  const bikes = { id: 'bikes', kind: 'places', title: 'Bikes', rows: 0, fields: [{ name: 'make', role: 'category' }] };
+  const state = { layers: ['bikes'], categories: { bikes: { make: ['X'] } } };
+  assert.equal(summary(state, [bikes], new Map([['bikes', { count: 0 }]]), words), 'No bikes yet.');
+});
+
+test('of the shown layers those are told whose data end more than a month ago', () => {
+  const of = (id, day, rows = 9) => ({ id, rows, complete_through: `${day}T12:00:00Z`, fields: [{ name: 'at', role: 'time' }] });
+  const layers = [of('old', '2024-11-22'), of('new', '2025-11-20'), of('hidden', '2024-11-22'), of('empty', '2024-11-22', 0), { ...schools, complete_through: '2024-11-22T12:00:00Z' }];
+  const state = { layers: ['old', 'new', 'empty', 'schools'] };
+  assert.deepEqual(endedLongAgo(state, layers, Date.parse('2025-11-22')).map(({ id }) => id), ['old']);
 });

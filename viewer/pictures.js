@@ -1,6 +1,6 @@
 // Pictures below the other layers: rasters, and for each layer of points how dense its rows are, under the same filter.
 
-import { isPlaceless } from './state.js';
+import { isEmpty, isPlaceless } from './state.js';
 
 const OPACITY = 0.8;
 
@@ -9,7 +9,7 @@ const OPACITY = 0.8;
  * @returns {object[]} the rasters, and a layer for each density: `of` is whose it is
  */
 export function pictures(layers, words) {
-  const densities = layers.filter((layer) => layer.links.density && !isPlaceless(layer));
+  const densities = layers.filter((layer) => layer.links.density && !isEmpty(layer) && !isPlaceless(layer));
   return [
     ...layers.filter(({ kind }) => kind === 'raster'),
     ...densities.map((of) => ({

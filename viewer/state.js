@@ -30,6 +30,11 @@ export function isPlaceless(layer) {
   return layer.rows > 0 && layer.rows_without_position === layer.rows;
 }
 
+/** Whether no rows have come yet. */
+export function isEmpty(layer) {
+  return layer.rows === 0;
+}
+
 /** The category fields by which a layer can be filtered. */
 export function categoryFields(layer) {
   return layer.fields.filter((field) => field.role === 'category' && !NOT_FILTERS.has(field.name));

@@ -9,9 +9,13 @@ const WORDS = {
     sheet: 'Layers and filters',
     when: 'When',
     periods: { '': 'All dates', '30d': 'Last 30 days', '1y': 'Last 12 months', ytd: 'This year' },
+    last: (amount) => `Last ${amount}`,
+    ended: (title, date) => `${title}: the data end on ${date}, and so do these periods.`,
     from: 'From',
     to: 'To',
     kinds: { events: 'Events', places: 'Places', areas: 'Areas', shapes: 'Lots and lines' },
+    first: 'Tick what to show. At first it is the events with the most rows.',
+    waiting: 'Not ready',
     pictures: 'Behind them',
     density: (title) => `${title}: heat map`,
     densityMeans: 'The darker, the more of them there are around; the colors are set anew for each zoom and filter.',
@@ -19,13 +23,21 @@ const WORDS = {
     keepAll: 'Show all',
     hint: 'Tick to show only these.',
     others: 'Other',
-    none: 'Not given',
+    none: 'No value',
     more: (count) => `${count} more`,
     larger: 'A dot may stand for several: the larger it is, the more of them.',
     frequent: 'It then has the color of the most frequent.',
     orMore: (count) => `${count} or more`,
     squares: 'From afar, a square stands for all in it.',
     download: 'Download',
+    formats: {
+      csv: 'For spreadsheets',
+      geojson: 'For web pages and small scripts',
+      geojsonl: 'For pipelines: a feature a line',
+      gpkg: 'For QGIS and ArcGIS Pro',
+      parquet: 'For DuckDB, Python and R',
+      fgb: 'For maps on the web, which read a part of the file',
+    },
     onlyCounts: 'Only counts of these are published: they are not on the map and cannot be downloaded.',
     placeless: 'None of them has a position, so none is on the map; they are counted and can be downloaded.',
     fewer: (count) => `fewer than ${count}`,
@@ -37,6 +49,8 @@ const WORDS = {
     onlyPictures: (titles) => `On the map: ${titles}.`,
     found: (count, title, n) => (n === 1 ? `1 of ${lower(title)}` : `${count}\u00a0${lower(title)}`),
     noneFound: (title) => `No ${lower(title)} match the filters`,
+    noneYet: (title) => `No ${lower(title)} yet`,
+    noRows: (id) => `No rows yet: tileserver ingest ${id} brings them in.`,
     sentence: (found, range) => `${found}${range}.`,
     range: (from, to) => `, from ${from} to ${to}`,
     here: {
@@ -62,7 +76,7 @@ const WORDS = {
     loading: 'Loading …',
     trouble: 'The server did not answer; trying again.',
     refused: (detail) => `The server could not answer this: ${detail}`,
-    empty: 'The server has no layers yet.',
+    empty: 'The server has no layers yet: tileserver new LAYER FILE writes the file of one. It is there from the next start on.',
     noBasemap: 'The base map did not load; the layers of the city are all there.',
     noGraphics: 'This browser cannot draw the map: it has no WebGL 2. Counts and downloads work.',
     locale: {},
@@ -75,9 +89,13 @@ const WORDS = {
     sheet: 'Capas y filtros',
     when: 'Cuándo',
     periods: { '': 'Todas las fechas', '30d': 'Últimos 30 días', '1y': 'Últimos 12 meses', ytd: 'Este año' },
+    last: (amount) => `${/hora|semana/.test(amount) ? 'Últimas' : 'Últimos'} ${amount}`,
+    ended: (title, date) => `${title}: los datos terminan el ${date}, y con ellos estos periodos.`,
     from: 'Desde',
     to: 'Hasta',
     kinds: { events: 'Sucesos', places: 'Lugares', areas: 'Zonas', shapes: 'Parcelas y líneas' },
+    first: 'Marque lo que quiere ver. Al principio son los sucesos con más filas.',
+    waiting: 'No disponibles',
     pictures: 'Al fondo',
     density: (title) => `${title}: mapa de calor`,
     densityMeans: 'Cuanto más oscuro, más hay alrededor; los colores se ajustan a cada escala y filtro.',
@@ -92,6 +110,14 @@ const WORDS = {
     orMore: (count) => `${count} o más`,
     squares: 'De lejos, un cuadro representa todo lo que contiene.',
     download: 'Descargar',
+    formats: {
+      csv: 'Para hojas de cálculo',
+      geojson: 'Para páginas web y programas pequeños',
+      geojsonl: 'Para procesos por lotes: un elemento por línea',
+      gpkg: 'Para QGIS y ArcGIS Pro',
+      parquet: 'Para DuckDB, Python y R',
+      fgb: 'Para mapas en la web, que leen una parte del archivo',
+    },
     onlyCounts: 'De estos solo se publican recuentos: no están en el mapa ni se pueden descargar.',
     placeless: 'Ninguno tiene posición, así que ninguno está en el mapa; se cuentan y se pueden descargar.',
     fewer: (count) => `menos de ${count}`,
@@ -103,6 +129,8 @@ const WORDS = {
     onlyPictures: (titles) => `En el mapa: ${titles}.`,
     found: (count, title, n) => (n === 1 ? `1 de ${lower(title)}` : `${count}\u00a0${lower(title)}`),
     noneFound: (title) => `Con estos filtros no hay ${lower(title)}`,
+    noneYet: (title) => `Aún no hay ${lower(title)}`,
+    noRows: (id) => `Aún no hay filas: las trae tileserver ingest ${id}.`,
     sentence: (found, range) => `${found}${range}.`,
     range: (from, to) => `, del ${from} al ${to}`,
     here: {
@@ -128,7 +156,7 @@ const WORDS = {
     loading: 'Cargando …',
     trouble: 'El servidor no respondió; se intenta de nuevo.',
     refused: (detail) => `El servidor no pudo responder a esto: ${detail}`,
-    empty: 'El servidor aún no tiene capas.',
+    empty: 'El servidor aún no tiene capas: tileserver new CAPA ARCHIVO escribe el archivo de una. Se verá desde el siguiente arranque.',
     noBasemap: 'El mapa base no se pudo cargar; las capas de la ciudad están completas.',
     noGraphics: 'Este navegador no puede dibujar el mapa: no tiene WebGL 2. Los recuentos y las descargas funcionan.',
     locale: {
@@ -161,12 +189,22 @@ export function speak(asked, preferred = ['en']) {
     tag,
     otherLanguageTag: language === 'en' ? 'es' : 'en',
     number: (value) => numbers.format(value),
+    period: (last) => periodText(language, tag, last),
     amount: (value, unit) => amount(tag, value, unit),
     list: (texts) => new Intl.ListFormat(tag, { type: 'conjunction' }).format(texts),
     day: (moment, timeZone) => unbroken(new Intl.DateTimeFormat(tag, { dateStyle: 'long', timeZone }).format(moment)),
     moment: (text, timeZone) => momentText(tag, text, timeZone),
     translated: (layer) => translated(layer, layer.translations?.[language]),
   };
+}
+
+const UNITS = { h: 'hour', d: 'day', w: 'week', m: 'month', y: 'year' };
+
+/** "Last 6 months" for `6m`. */
+function periodText(language, tag, last) {
+  const { periods, last: said } = WORDS[language];
+  const amount = () => new Intl.NumberFormat(tag, { style: 'unit', unit: UNITS[last.at(-1)], unitDisplay: 'long' }).format(Number(last.slice(0, -1)));
+  return periods[last] ?? said(amount());
 }
 
 /** A layer with what its file says of it in a language, and everything else as it is. */

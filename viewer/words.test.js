@@ -32,6 +32,11 @@ test('a time is told on the clock of its layer, midnight as a day alone', () => 
   assert.equal(english.moment('unknown', 'America/Chicago'), 'unknown');
 });
 
+test('a period that has no words of its own is told by its length', () => {
+  assert.deepEqual(['', '1y', '6m', '12w'].map(english.period), ['All dates', 'Last 12 months', 'Last 6 months', 'Last 12 weeks']);
+  assert.deepEqual(['6m', '12w'].map(speak('es', ['es']).period), ['Últimos 6 meses', 'Últimas 12 semanas']);
+});
+
 test('an amount comes with its unit, money as money', () => {
   assert.equal(english.amount(12345, 'USD'), '$12,345');
   assert.equal(english.amount(1234.5, 'ft²'), '1,234.5 ft²');

@@ -87,11 +87,19 @@ def _areas(drawn: Drawn) -> Iterator[StyleLayer]:
 
 
 def _shapes(drawn: Drawn) -> Iterator[StyleLayer]:
-    """Polygons and the squares of their cells, then lines, then points."""
+    """The squares of cells, polygons, then lines, then points.
+
+    Squares lie side by side: their sides, drawn or smoothed, would be seen as a grid.
+    """
     parts = colored(drawn)
-    for part in filled(drawn):
-        fill = {"fill-color": part.paint, "fill-opacity": 0.7 if drawn.numeric else 0.45}
-        yield _told(drawn, part, "square", _layer(drawn, "", part, "fill", [_POLYGON], paint=fill))
+    opacity = 0.7 if drawn.numeric else 0.45
+    bare = {"fill-antialias": False, "fill-outline-color": "rgba(0, 0, 0, 0)"}  # QGIS reads the second only
+    for part in together(drawn):
+        fill = {"fill-color": part.paint, "fill-opacity": opacity, **bare}
+        yield _layer(drawn, "-cell", part, "fill", [_POLYGON, _AGGREGATE], paint=fill)
+    for part in parts:
+        fill = {"fill-color": part.paint, "fill-opacity": opacity}
+        yield _told(drawn, part, "square", _layer(drawn, "", part, "fill", [_POLYGON, _ROW], paint=fill))
     for part in parts:
         outline = {"line-color": part.paint, "line-width": _by_zoom((13, 0.25), (17, 1.5))}
         yield _layer(drawn, "-outline", part, "line", [_POLYGON, _ROW], paint=outline) | {"minzoom": 13}

@@ -111,8 +111,13 @@ def _drawn(live: Live, shown: Sequence[Layer], language: str) -> list[Drawn]:
 
 
 def _values(live: Live, layer: Layer) -> dict[str, list[str]]:
+    """As `Drawn` takes them."""
     snapshot = live.snapshot(layer)
-    return {field.name: [value for value, _ in snapshot.values(field.name)] for field in layer.categories}
+    found = {field.name: snapshot.values(field.name) for field in layer.categories}
+    return {
+        name: [*(value for value, _ in counted), *([""] if sum(count for _, count in counted) < snapshot.rows else [])]
+        for name, counted in found.items()
+    }
 
 
 def _asked(request: Request) -> tuple[str, bool]:
