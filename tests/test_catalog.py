@@ -49,6 +49,8 @@ def test_a_layer_is_frozen(tmp_path: Path) -> None:
         (MINIMAL + 'raster = "/vsicurl/http://a/b.tif"', "trees.toml: raster: must be the name of a file on this machine"),
         (MINIMAL + 'query = "gone.sql"', "gone.sql cannot be read"),
         (MINIMAL + 'sql = "SELECT 1"', "trees.toml: sql: unknown key"),
+        (MINIMAL + "[translations.spanish]", "trees.toml: translations.spanish: a language is named by its tag, such as es"),
+        (MINIMAL + '[privacy]\nsnap_meters = "100"', "trees.toml: privacy.snap_meters: Input should be a valid number"),
         (MINIMAL + "min_count = 5", 'trees.toml: min_count: needs publish = "counts"'),
         (MINIMAL + "[fields]\na = { breaks = [1] }", "trees.toml: fields.a: a field with breaks has type"),
         (MINIMAL + "[fields]\na = { type = 'number', breaks = [2, 1] }", "trees.toml: fields.a.breaks: must be one to six numbers"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,36 @@ def test_the_demo_city_is_not_made_among_other_layers(tmp_path: Path, capsys: py
     assert main(["demo", "--layers", str(tmp_path / "layers"), "--store", str(tmp_path / "data")]) == 2
     assert "in an empty folder" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"tileserver {version('tileserver')}\n")
+
+
+def test_an_option_before_the_command_is_told_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--layers=own", "check"])
+    assert "tileserver COMMAND --layers …" in capsys.readouterr().err
+
+
+def test_after_the_demo_city_comes_serve(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--events", "0"]) == 0
+    assert capsys.readouterr().out.endswith("\nNext: tileserver serve\n")
+    assert main(["check"]) == 0
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_a_folder_without_layers_is_no_place(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([command]) == 2
+    told = capsys.readouterr().err
+    assert "make a place of your own with tileserver init" in told
+    assert "tileserver demo" in told
+    assert not list(tmp_path.iterdir())

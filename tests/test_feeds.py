@@ -159,7 +159,7 @@ def test_it_is_the_same_in_a_database(tmp_path: Path, postgres: str, capsys: pyt
     out = capsys.readouterr().out
     assert "2 rows read" in out
     assert "is not modified since" in out
-    assert "1 published, 1 unchanged. Removed" in out
+    assert "1 published, 1 unchanged.\nRemoved" in out
     layer = catalog.load(city.folder / "layers")["stops"]
     with open_store(postgres) as store:
         assert sorted(row["number"] for batch in store.read(layer) for row in batch.to_pylist()) == ["2", "3"]

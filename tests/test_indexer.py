@@ -1,7 +1,12 @@
 """The indexer brings snapshots up to the store, and leaves alone what is up already."""
 
+import json
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
+import pytest
+from serving import PATIENCE, serving
 from town import SCHOOLS, Town, batch, report
 
 from tileserver import indexer, revisions
@@ -60,10 +65,9 @@ def test_another_layer_file_makes_another_revision(tmp_path: Path) -> None:
 
 def test_a_snapshot_for_another_layer_file_is_not_served(tmp_path: Path) -> None:
     town = Town(tmp_path / "town").settle()
+    path = town.settings.layers / "schools.toml"
+    path.write_text(path.read_text().replace("name = {}", ""))
     with town.client() as client:
-        path = town.settings.layers / "schools.toml"
-        path.write_text(path.read_text().replace("name = {}", ""))
-        refreshed(town.reloaded(), "schools")
         assert client.get("/layers/schools").status_code == 503
         assert [layer["id"] for layer in client.get("/layers").json()["layers"]] == ["reports", "wards"]
         assert client.get("/tiles/schools/0/0/0.mvt").status_code == 503
@@ -102,3 +106,31 @@ def test_rows_pass_the_door_of_privacy_again(tmp_path: Path) -> None:
         features = client.get("/downloads/reports.geojson").json()["features"]
         assert {feature["properties"]["kind"] for feature in features} == {"FIRE"}
         assert len({tuple(feature["geometry"]["coordinates"]) for feature in features}) == 1
+
+
+def test_what_was_served_stays_when_a_layer_of_another_file_takes_its_place(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town").settle()
+    with town.client() as client:
+        path = town.settings.layers / "schools.toml"
+        path.write_text(path.read_text().replace("name = {}", ""))
+        refreshed(town.reloaded(), "schools")
+        assert client.get("/count/schools").json()["count"] == 3
+        assert client.get("/health/ready").status_code == 503
+
+
+def test_a_layer_that_cannot_be_prepared_is_told_without_what_is_inside(tmp_path: Path) -> None:
+    town = Town(tmp_path / "town").settle()
+    path = town.settings.layers / "schools.toml"
+    path.write_text(path.read_text().replace("name = {}", 'name = { type = "number" }'))
+    with serving(f"--layers={town.settings.layers}", f"--snapshots={town.settings.snapshots}", town.settings.store) as (
+        process,
+        url,
+    ):
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        with pytest.raises(HTTPError) as answer:
+            urlopen(f"{url}/layers/schools", timeout=PATIENCE)
+        detail = json.loads(answer.value.read())["detail"]
+    assert "answers, but not for every layer. Cannot be prepared" in said
+    assert detail == "The layer schools cannot be prepared. The server's log tells its operator why."
+    assert "schools" in said

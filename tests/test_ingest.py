@@ -94,8 +94,8 @@ def city(city_files: Path, tmp_path_factory: pytest.TempPathFactory) -> City:
 
 
 def told(ledger: Ledger) -> dict[str, Any]:
-    """The ledger as JSON, but for when it was made."""
-    return {name: value for name, value in ledger.as_json().items() if name != "at"}
+    """The ledger as JSON, but for when it was made, and what made its ids."""
+    return {name: value for name, value in ledger.as_json().items() if name not in ("at", "ids_made_by")}
 
 
 def expected(read: int, file: str | None = None, **counts: Any) -> dict[str, Any]:
@@ -246,13 +246,13 @@ def test_every_row_that_is_read_is_in_the_ledger(tmp_path: Path) -> None:
         withheld={"outcome": {"ARREST": 1, "": 1}},
     )
     assert ledger.in_words() == (
-        "9 rows read from 1.csv: 2 published, 0 unchanged, 1 superseded, 2 excluded, 4 rejected. "
-        "Left out, since they could not be read: values of officers (1). "
-        "Rejected: at cannot be read (1), fewer columns than the header has (1), no at (1), no number (1). "
-        "At cannot be read: add how it is written, such as %d/%m/%Y, to [ingest] dates in the layer file. "
-        'No at: fill it in the file; or change the layer file: kind = "places" needs no time. '
-        "No number: fill it in the file; or change the layer file: without a field of role id, rows get one. "
-        "Fewer columns than the header has: mend these lines in the file. "
+        "9 rows read from 1.csv: 2 published, 0 unchanged, 1 superseded, 2 excluded, 4 rejected.\n"
+        "Rejected: at cannot be read (1), fewer columns than the header has (1), no at (1), no number (1).\n"
+        "At cannot be read: add how it is written, such as %d/%m/%Y, to [ingest] dates in the layer file.\n"
+        'No at: fill it in the file; or change the layer file: kind = "places" needs no time.\n'
+        "No number: fill it in the file; or change the layer file: without a field of role id, rows get one.\n"
+        "Fewer columns than the header has: mend these lines in the file.\n"
+        "Left out, since they could not be read: values of officers (1).\n"
         "Withheld by outcome: no value (1), ARREST (1)."
     )
     assert rejects(tmp_path) == [
@@ -268,7 +268,7 @@ def test_a_long_ledger_is_told_with_separators_and_in_short(tmp_path: Path) -> N
     kinds = "".join(f"x{number},2020-01-02,KIND {number:02d},2,-92.3,34.7\n" for number in range(12))
     ledger = bring(tmp_path, layer, HEADER + "".join(STOP.format(number=number) for number in range(1_234)) + kinds)
     assert ledger.in_words().startswith(
-        "1,246 rows read from 1.csv: 1,234 published, 0 unchanged, 12 excluded. Withheld by outcome: KIND 00 (1), "
+        "1,246 rows read from 1.csv: 1,234 published, 0 unchanged, 12 excluded.\nWithheld by outcome: KIND 00 (1), "
     )
     assert ledger.in_words().endswith(", KIND 09 (1), and 2 more.")
     assert orjson.loads(orjson.dumps(ledger.as_json()))["withheld"]["outcome"]["KIND 11"] == 1

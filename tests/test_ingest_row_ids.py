@@ -5,6 +5,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from test_ingest import bring, held, layer_of
 
 from tileserver.ingest import row_ids
 from tileserver.ingest.row_ids import MOST, RowIds, contents
+from tileserver.revisions import LEDGER
 
 LAYER = layer_of(
     {
@@ -111,3 +113,15 @@ def test_an_id_tells_nothing_that_the_row_does_not(tmp_path: Path) -> None:
     bring(tmp_path / "one", layer, "name,secret,lon,lat\nBlue,1,-92.305,34.7025\n")
     bring(tmp_path / "other", layer, "name,secret,lon,lat\nBlue,2,-92.306,34.7030\n")
     assert held(tmp_path / "one", layer) == held(tmp_path / "other", layer)
+
+
+def test_rows_that_may_now_be_there_twice_are_told_with_what_to_do(tmp_path: Path) -> None:
+    first = bring(tmp_path, LAYER, "name,note,lon,lat\nBlue,a,-92.3,34.7\nRed,a,-92.3,34.7\n")
+    (tmp_path / LEDGER).write_bytes(orjson.dumps(first.as_json()))
+    assert first.beside == bring(tmp_path, LAYER, "name,note,lon,lat\nBlue,a,-92.3,34.7\n").beside == ""
+    text = "name,note,lon,lat\nBlue,b,-92.3,34.7\nRed,a,-92.3,34.7\n"
+    assert "a row that has changed since the last ingest is there twice" in bring(tmp_path, LAYER, text).in_words()
+    renamed = LAYER.model_copy(update={"ingest": LAYER.ingest.model_copy(update={"rename": {"name": "note"}})})
+    told = bring(tmp_path, renamed, "name,lon,lat\nBlue,-92.3,34.7\n").in_words()
+    assert told.splitlines()[1].startswith("Warning: the layer file has changed, and with it the ids that are made from rows.")
+    assert "Warning" not in bring(tmp_path, renamed, "name,lon,lat\nRed,-92.3,34.7\n", replace=True).in_words()

@@ -78,7 +78,7 @@ def test_rows_without_a_position_are_told_to_whoever_looks_for_them_on_the_map(
         HEADER + ROW.format(number=1, kind="NOISE", cost=5) + nowhere.format(number=2, at=",") + nowhere.format(number=3, at="0,0")
     )
     assert bring(town.settings, tmp_path / "1.csv", text) == 0
-    assert "3 published, 0 unchanged. Without a position, so counted and downloaded, not drawn: 2 rows." in capsys.readouterr().out
+    assert "3 published, 0 unchanged.\nWithout a position, so counted and downloaded, not drawn: 2 rows." in capsys.readouterr().out
     assert bring(town.settings, tmp_path / "1.csv", text) == 0
     with town.client() as client:
         assert (ledger(client)["published"], ledger(client)["unchanged"], ledger(client)["without_position"]) == (0, 3, 2)
@@ -141,3 +141,14 @@ def test_the_ledger_in_the_folder_is_for_its_owner_and_tells_all(tmp_path: Path)
     path = town.settings.snapshots / "reports" / "ledger.json"
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(orjson.loads(path.read_bytes())["files"].values()) == [1]
+
+
+def test_of_few_rows_outside_it_is_not_the_layer_file_that_is_blamed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [ROW.format(number=number, kind="NOISE", cost=5) for number in range(20)]
+    swapped = rows[3].replace("-92.3,34.7", "34.7,-92.3")
+    town = Town(tmp_path)
+    assert bring(town.settings, tmp_path / "1.csv", HEADER + "".join([*rows, swapped])) == 0
+    out = capsys.readouterr().out
+    assert "perhaps swapped" in out
+    assert "[ingest] crs" not in out
+    assert "its values, which may be personal, are in the file alone" in out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -55,6 +56,13 @@ def test_the_settings_are_for_their_owner_alone_and_say_what_holds_anyway(
     assert "tileserver new LAYER FILE" in capsys.readouterr().out
 
 
+def test_the_settings_are_those_that_the_readme_lists(tmp_path: Path) -> None:
+    place.init(tmp_path / "city")
+    there = re.findall(r"^(?:# )?(TILESERVER_[A-Z_]+)=", (tmp_path / "city" / ".env").read_text(), re.MULTILINE)
+    table = re.findall(r"^\| (`TILESERVER_.+?) \|", (Path(__file__).parents[1] / "README.md").read_text(), re.MULTILINE)
+    assert set(there) == set(re.findall(r"TILESERVER_[A-Z_]+", " ".join(table)))
+
+
 def test_it_has_the_page_of_keys_and_the_schema_and_keeps_records_out_of_git(tmp_path: Path) -> None:
     made = place.init(tmp_path / "city")
     assert all(path.is_file() for path in made)
@@ -66,16 +74,22 @@ def test_it_has_the_page_of_keys_and_the_schema_and_keeps_records_out_of_git(tmp
 def test_what_is_there_already_is_never_touched(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="is not empty"):
+    (tmp_path / "full" / ".env").write_text("MINE=1")
+    with pytest.raises(ConfigError, match=r"holds \.env already"):
         place.init(tmp_path / "full")
     with pytest.raises(ConfigError, match="is a file"):
         place.init(tmp_path / "full" / "notes.txt")
     with pytest.raises(ConfigError, match="lies inside a file"):
         place.init(tmp_path / "full" / "notes.txt" / "city")
-    assert [path.name for path in (tmp_path / "full").iterdir()] == ["notes.txt"]
+    assert {path.name for path in (tmp_path / "full").iterdir()} == {".env", "notes.txt"}
 
 
-def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
-    assert place.init(tmp_path)
-    with pytest.raises(ConfigError, match="is not empty"):
+def test_a_folder_with_other_files_is_taken_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lights.csv").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "."]) == 0
+    assert "cd " not in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"holds \.env and \.gitignore and layers and styles already"):
         place.init(tmp_path)

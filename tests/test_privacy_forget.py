@@ -118,6 +118,16 @@ def test_ids_that_are_not_there_are_said_and_kept_out(place: Place, capsys: pyte
     assert notes(place).keys() == {"R-0", "R-3", "R-4", "R-6", "R-7", "R-8"}
 
 
+def test_a_slip_is_undone(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert place.run("forget", "R-0", "R-2") == 1
+    assert "If that was a slip: the same command with --undo." in capsys.readouterr().out
+    assert place.run("forget", "R-0", "R-77", "--undo") == 0
+    assert "reports: 1 id is no longer kept out; ingest a file that has the record" in capsys.readouterr().out
+    assert place.run("ingest", str(place.file)) == 0
+    assert "R-0" in notes(place)
+    assert "R-2" not in notes(place)
+
+
 def test_a_table_that_others_fill_is_left_alone_but_its_record_is_shown_no_more(
     tmp_path: Path, postgres: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -308,6 +308,24 @@ def test_a_field_declared_later_gets_a_column_and_one_of_another_type_is_an_erro
     assert [row["note"] for row in rows_of(store, wider)] == [None, "b"]
 
 
+def test_a_field_that_does_not_tell_the_stored_rows_apart_is_no_id(store: Store, token: str) -> None:
+    layer = layer_of(token, {"note": {}})
+    store.publish(layer, [batch_of(layer, [{"id": 1, "note": "a"}, {"id": 2, "note": "a"}])])
+    other = layer_of(token, {"note": {"role": "id"}})
+    with pytest.raises(StoreError, match=r'have the same "note"|no primary key or unique index on "note"'):
+        store.publish(other, [batch_of(other, [{"note": "a"}])])
+    assert len(rows_of(store, layer)) == 2
+
+
+def test_a_replace_takes_the_types_that_the_layer_declares_now(store: Store, token: str) -> None:
+    layer = layer_of(token, {**ID, "note": {}})
+    store.publish(layer, [batch_of(layer, [{"key": 1, "note": "7"}, {"key": 2}, {"key": 3}])])
+    other = layer_of(token, {**ID, "note": {"type": "number"}})
+    rows: list[Row] = [{"key": 1, "note": 7.0}, {"key": 2}]
+    assert counts(store.publish(other, [batch_of(other, rows)], replace=True)) == (1, 1, 0, 1, 2)
+    assert [row["note"] for row in rows_of(store, other)] == [7.0, None]
+
+
 @pytest.mark.parametrize("table", ['a"b{c}$1', "select", "🚲" * 15 + "bus"])
 def test_names_of_any_kind_work(store: Store, token: str, table: str) -> None:
     names = ["a'b", "a]b", "a%b", "{a}", "$1", "select", "🚲", "n" * 63, "row_number", "given", "old"]

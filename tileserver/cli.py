@@ -8,20 +8,19 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
 import orjson
 
-from tileserver import catalog, demo, filters, forget, indexer, infer, ingest, place, raster, revisions, styles
+from tileserver import catalog, check, demo, filters, forget, indexer, infer, ingest, place, raster, revisions, styles
 from tileserver.catalog import Catalog, Layer
 from tileserver.catalog.schema import schema
 from tileserver.downloads.spool import sweep
-from tileserver.errors import ConfigError, TileserverError, Unavailable
+from tileserver.errors import ConfigError, TileserverError
 from tileserver.server import serve
 from tileserver.settings import Settings, load, shipped
-from tileserver.snapshot import Live
-from tileserver.stores import PostgisStore, Store, open_store
+from tileserver.stores import FolderStore, PostgisStore, Store, open_store
 
 EXAMPLES = """examples:
   tileserver init city                    a folder for settings and layers of one's own
@@ -64,6 +63,9 @@ def _in_words(error: OSError, path: Path | None = None) -> str:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments; FROM and ID are taken after options too, which argparse alone does not do once LAYER is read."""
     top = parser()
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given and given[0].startswith("--") and given[0] not in ("--help", "--version"):
+        top.error(f"the command comes first, then its options: tileserver COMMAND {given[0].partition('=')[0]} …")
     args, rest = top.parse_known_args(argv)
     if unknown := [each for each in rest if each.startswith("-") or "several" not in args]:
         top.error(f"{unknown[0]} is not understood here; tileserver {args.command} --help shows what is")
@@ -76,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         "tileserver", description="A city's tables and files as vector tiles.", epilog=EXAMPLES, formatter_class=AS_WRITTEN
     )
+    top.add_argument("--version", action="version", version=f"tileserver {version('tileserver')}", help="tell it and exit")
     commands = top.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for add in (_add_init, _add_new, _add_serve, _add_ingest, _add_forget, _add_demo, _add_check):
         add(commands)
@@ -91,7 +94,7 @@ def _add_init(commands: Commands[argparse.ArgumentParser]) -> None:
     epilog = "example:\n  tileserver init city && cd city"
     command = commands.add_parser("init", help=help, description=help, epilog=epilog, formatter_class=AS_WRITTEN)
     command.set_defaults(run=_init)
-    command.add_argument("folder", type=Path, metavar="DIR", help="a folder that is not there yet, or empty")
+    command.add_argument("folder", type=Path, metavar="DIR", help="a folder, made if it is not there; no file in it is changed")
 
 
 def _add_new(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -139,6 +142,7 @@ def _add_forget(commands: Commands[argparse.ArgumentParser]) -> None:
     command = _command(commands, "forget", _forget, "Remove records for good, and keep them from coming back.", example)
     command.add_argument("layer", metavar="LAYER", help="the layer's id: the name of its file without .toml")
     command.add_argument("ids", nargs="+", metavar="ID", help="the records' ids, as downloads show them")
+    command.add_argument("--undo", action="store_true", help="keep these ids out no longer; an ingest can bring their records back")
     command.set_defaults(several="ids")
     _takes_store(command)
 
@@ -154,7 +158,9 @@ def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _add_check(commands: Commands[argparse.ArgumentParser]) -> None:
     example = "tileserver check --layers layers/"
-    command = _command(commands, "check", _check, "Load every layer and style without serving.", example)
+    command = _command(
+        commands, "check", _check, "Load every layer and style, and tell what looks wrong, without serving.", example
+    )
     _takes_styles(command)
     _takes_rasters(command)
     command.add_argument("--schema", action="store_true", help="print the JSON Schema of a layer file, and do nothing else")
@@ -193,9 +199,9 @@ def _settings(args: argparse.Namespace) -> Settings:
 def _init(args: argparse.Namespace) -> int:
     for path in place.init(args.folder):
         print(f"made {path}")
+    enter = "" if args.folder.resolve() == Path.cwd() else f"\n  cd {shlex.quote(str(args.folder))}"
     print(f"""
-Next:
-  cd {shlex.quote(str(args.folder))}
+Next:{enter}
   tileserver new LAYER FILE       writes layers/LAYER.toml from a file; then look it over
   tileserver ingest LAYER         brings the rows in
   tileserver serve                shows the map at http://127.0.0.1:8000/
@@ -231,7 +237,10 @@ def _new(args: argparse.Namespace) -> int:
 
 def _serve(args: argparse.Namespace) -> int:
     settings = _settings(args)
+    _refuse_nowhere(args, settings)
     layers = _checked(settings)
+    if not layers and not layers.rasters:
+        print(f"There are no layer files in {settings.layers} yet: tileserver new LAYER FILE writes one.", file=sys.stderr)
     if not args.layers and settings.layers == shipped("layers"):
         print("There is no folder layers/ here: serving the demo city's layer files.", file=sys.stderr)
     try:
@@ -264,7 +273,8 @@ def _ingest(args: argparse.Namespace) -> int:
             indexer.expire(layer, store, settings)
     print(ledger.in_words())
     if ledger.rejected:
-        print(f"The rejected rows are listed in {home / ingest.REJECTS}.")
+        where = home / ingest.REJECTS
+        print(f"{where} has file, line and reason of each rejected row; its values, which may be personal, are in the file alone.")
     if trouble:
         print(f"tileserver: {trouble}", file=sys.stderr)
         print(f"The rows of {layer.id} are stored, but not yet shown: the indexer or the next ingest shows them.", file=sys.stderr)
@@ -288,8 +298,12 @@ def _show(layer: Layer, store: Store, settings: Settings, ledger: ingest.Ledger)
 def _forget(args: argparse.Namespace) -> int:
     settings = _settings(args)
     layer = _layer(settings, args.layer)
+    ids = forget.ids_of(layer, args.ids)
+    if args.undo:
+        print(forget.undo(layer, ids, settings))
+        return 0
     with open_store(settings.writing_store) as store:
-        outcome = forget.forget(layer, forget.ids_of(layer, args.ids), store, settings)
+        outcome = forget.forget(layer, ids, store, settings)
     sweep()
     print(outcome.in_words(layer))
     return 1 if outcome.unknown or outcome.kept_by else 0
@@ -313,6 +327,8 @@ def _demo(args: argparse.Namespace) -> int:
             indexer.refresh(layer, store, settings)
             rows = published.published + published.unchanged
             print(f"{layer.id}: {rows:,} rows{'' if published.published or published.removed else ', unchanged'}", flush=True)
+    options = any((args.store, args.layers, args.snapshots, args.rasters))
+    print(f"Next: tileserver serve{' with the same options' if options else ''}")
     return 0
 
 
@@ -321,16 +337,18 @@ def _check(args: argparse.Namespace) -> int:
         print(orjson.dumps(schema(), option=orjson.OPT_INDENT_2).decode())
         return 0
     settings = _settings(args)
+    _refuse_nowhere(args, settings)
     layers = _checked(settings)
     raster.check(settings, layers)
-    for id, layer in layers.items():
-        if layer.privacy.address and not layer.addresses:
-            print(f'{id}: privacy.address protects nothing: no field is named address or has role = "address"')
-        for line in [*_withheld(settings, id), *_absent(settings, layer)]:
-            print(line)
-    for path in styles.strays(settings.styles, layers) if settings.styles != shipped("styles") else ():
-        print(f"{path}: there is no layer {path.stem}, so this style is not used")
-    print(f"{len(layers) + len(layers.rasters)} layer files in {settings.layers} are in order.")
+    told = [line for layer in layers.values() for line in check.remarks(layer, settings)]
+    if settings.styles != shipped("styles"):
+        strays = styles.strays(settings.styles, layers)
+        told += [f"{path}: there is no layer {path.stem}, so this style is not used" for path in strays]
+    for line in told:
+        print(line)
+    count = len(layers) + len(layers.rasters)
+    are = f"can be served; see {len(told):,} remark{'s' if len(told) > 1 else ''} above" if told else "are in order"
+    print(f"{count} layer files in {settings.layers} {are}.")
     return 0
 
 
@@ -343,31 +361,15 @@ def _checked(settings: Settings) -> Catalog:
     return layers
 
 
-def _withheld(settings: Settings, id: str) -> list[str]:
-    """The values that `[privacy] include` held back at the last ingest, for whoever decides whether they should be."""
-    path = settings.snapshots / id / "ledger.json"
-    if not path.exists():
-        return []
-    withheld = orjson.loads(path.read_bytes()).get("withheld", {})
-    return [
-        f"{id}: withheld by privacy.include: {name} = {value} ({n:,} rows)"
-        for name, n_of in withheld.items()
-        for value, n in n_of.items()
-    ]
+def _refuse_nowhere(args: argparse.Namespace, settings: Settings) -> None:
+    """Without layer files of one's own the demo city's are taken; but not in a folder that has nothing of the demo city either.
 
-
-def _absent(settings: Settings, layer: Layer) -> list[str]:
-    """The values of `[privacy] include` that no row has: perhaps they are written in another way."""
-    live = Live(Catalog({layer.id: layer}), revisions.Revisions(settings.snapshots))
-    with suppress(Unavailable):
-        there = {name: {value for value, _ in live.snapshot(layer).values(name)} for name in layer.privacy.include}
-        return [
-            f'{layer.id}: privacy.include: no row has {name} = "{value}"'
-            for name, values in layer.privacy.include.items()
-            for value in values
-            if value not in there[name]
-        ]
-    return []
+    Raises:
+        ConfigError: this is no place to serve anything from.
+    """
+    is_demo = not args.layers and settings.layers == shipped("layers")
+    if is_demo and isinstance(store := open_store(settings.store), FolderStore) and not store.exists:
+        raise ConfigError(f"{NO_LAYERS}. To look at the made-up city: tileserver demo")
 
 
 def _layer(settings: Settings, id: str) -> Layer:

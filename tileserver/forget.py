@@ -35,7 +35,11 @@ class Outcome:
             return f"{layer.id}: shown no more and kept out from now on, but not gone: {self.kept_by}."
         sentences = [f"{layer.id}: {self.removed:,} {'record' if self.removed == 1 else 'records'} forgotten."]
         if self.unknown:
-            sentences.append(f"Not there, and kept out should they come: {', '.join(map(str, self.unknown))}.")
+            # Not as a command to copy: an id may hold what a shell takes for something else.
+            sentences.append(
+                f"Not there, and kept out should they come: {', '.join(map(str, self.unknown))}. "
+                f"If that was a slip: the same command with --undo."
+            )
         return " ".join(sentences)
 
 
@@ -74,6 +78,23 @@ def forget(layer: Layer, ids: Sequence[Id], store: Store, settings: Settings) ->
     with revisions.one_builder(settings.snapshots, layer.id):
         sweep(settings.snapshots, layer, keep={live.revision})
     return Outcome(0 if kept_by else len(removed), tuple(id for id in ids if id not in removed), kept_by)
+
+
+def undo(layer: Layer, ids: Sequence[Id], settings: Settings) -> str:
+    """Let records of these ids in again, and say so; what was removed comes back only with the next ingest of a file that has it.
+
+    Raises:
+        SnapshotError: the list of the forgotten is damaged.
+    """
+    home = revisions.home(settings.snapshots, layer.id)
+    with revisions.one_builder(settings.snapshots, layer.id):
+        before = Forgotten.read(home)
+        after = before.without_ids(ids)
+        if after != before:
+            after.write(home)
+    count = len(before.hashes) - len(after.hashes)
+    told = f"{layer.id}: {count:,} {'id is' if count == 1 else 'ids are'} no longer kept out"
+    return f"{told}; ingest a file that has the records to bring them back." if count else f"{told}: those given were not."
 
 
 def _clear(home: Path) -> None:

@@ -48,6 +48,9 @@ class Forgotten:
     def with_ids(self, ids: Iterable[Id]) -> Forgotten:
         return Forgotten(self.salt, self.hashes | {self._hash(id) for id in ids})
 
+    def without_ids(self, ids: Iterable[Id]) -> Forgotten:
+        return Forgotten(self.salt, self.hashes - {self._hash(id) for id in ids})
+
     def write(self, home: Path) -> None:
         told = {"salt": self.salt.hex(), "hashes": sorted(self.hashes)}
         revisions.replace(home / FILE, orjson.dumps(told), mode=0o600)

@@ -61,7 +61,8 @@ def refresh(
         current = _current(layer, folder)
         doubtful = reread and state is not None and state.published_at is None
         check = "read" if reread else check
-        if current is None or _outdated(layer, current, state) or doubtful or _damaged(layer, current, settings, check):
+        is_built = current is None or _outdated(layer, current, state) or doubtful or _damaged(layer, current, settings, check)
+        if current is None or is_built:
             revision = build(layer, store.read(layer) if state else (), folder, progress=progress)
         elif state is None or state.published_at is None or times.to_instant(state.published_at) == current.published_at:
             return current
@@ -72,7 +73,8 @@ def refresh(
         if current and current.revision != revision:
             with suppress(FileNotFoundError):
                 os.utime(folder / layer.id / current.revision)  # its time of being replaced, for `expire`
-        sweep(folder, layer, keep={revision, current.revision if current else revision})
+        if is_built:
+            sweep(folder, layer, keep={revision, current.revision if current else revision})
         return live
 
 
@@ -129,6 +131,22 @@ def _due(done: dict[tuple[str, str], float], layer: Layer, work: str, every: flo
     return due
 
 
+def _mark(layer: Layer, settings: Settings, *, troubled: bool) -> None:
+    """Tell the processes that answer whether the layer's snapshot can be made."""
+    with suppress(OSError):  # a folder that cannot be written is the trouble that the log tells of
+        mark = revisions.home(settings.snapshots, layer.id) / revisions.TROUBLE
+        if troubled != mark.exists():
+            mark.touch(0o600) if troubled else mark.unlink(missing_ok=True)
+
+
+def _is_edited(layer: Layer, settings: Settings) -> bool:
+    """Whether the layer file no longer says what this process has read."""
+    try:
+        return definition(catalog.load_layer(settings.layers / f"{layer.id}.toml")) != definition(layer)
+    except (TileserverError, OSError):
+        return True
+
+
 def run(settings: Settings, parent: int) -> None:
     """Look at every layer again and again, as long as the process that started this one lives."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that what this process holds is given back
@@ -149,10 +167,13 @@ def run(settings: Settings, parent: int) -> None:
                 if _due(done, layer, "expire", EXPIRE_EVERY):
                     expire(layer, store, settings)
                 said.pop(layer.id, None)
+                _mark(layer, settings, troubled=False)
             except (TileserverError, OSError) as error:
                 if said.get(layer.id) != str(error):
-                    log.warning("%s: %s", layer.id, error)
+                    edited = "its layer file was edited since the server was started; restart the server. As it is now: "
+                    log.warning("%s: %s%s", layer.id, edited if _is_edited(layer, settings) else "", error)
                     said[layer.id] = str(error)
+                _mark(layer, settings, troubled=True)
                 if store is not None:
                     store.close()
                     store = None

@@ -37,8 +37,21 @@ TILESERVER_SNAPSHOTS=snapshots
 TILESERVER_HOST=127.0.0.1
 TILESERVER_PORT=8000
 
+# A map to draw under the city's layers: the URL of a style, or a PMTiles file or URL. Without one they lie on empty ground.
+# TILESERVER_BASEMAP=https://tiles.example.org/styles/plain/style.json
+
 # The origin in generated links, when the server stands behind a proxy.
 # TILESERVER_PUBLIC_URL=https://maps.example.org
+
+# Who may show the map in a frame of their pages: origins with spaces between, or *.
+# TILESERVER_EMBED_ORIGINS=https://www.example.org
+
+# Processes that answer, and the memory for tiles that they share, in bytes.
+# TILESERVER_WORKERS=2
+# TILESERVER_CACHE_BYTES=268435456
+
+# The app token that feeds of Socrata are asked with.
+# TILESERVER_SOCRATA_TOKEN=
 """
 
 _GITIGNORE = """\
@@ -53,11 +66,11 @@ def init(folder: Path) -> list[Path]:
     """Make the folder with settings, `layers/` and `styles/`; what was made.
 
     Raises:
-        ConfigError: the folder holds something already, stands inside a file, or cannot be made.
+        ConfigError: the folder holds one of these already, stands inside a file, or cannot be made; nothing is changed.
     """
     try:
-        if folder.is_dir() and any(folder.iterdir()):
-            raise ConfigError(f"{folder}: is not empty, and nothing of it is changed; name a new folder")
+        if there := [name for name in (".env", ".gitignore", "layers", "styles") if (folder / name).exists()]:
+            raise ConfigError(f"{folder}: holds {' and '.join(there)} already, and nothing of it is changed; name a new folder")
         return [
             _write(folder / ".env", _ENV.encode(), mode=0o600),
             _write(folder / ".gitignore", _GITIGNORE.encode()),

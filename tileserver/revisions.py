@@ -20,6 +20,9 @@ LEDGER = "ledger.json"
 FEED = "feed"
 """What an ingest leaves in a layer's own folder, beside its snapshots."""
 
+TROUBLE = "trouble"
+"""A file there that the indexer keeps as long as it cannot make the layer's snapshot; only its log says why."""
+
 
 @dataclass(frozen=True, slots=True)
 class Current:
@@ -68,6 +71,10 @@ def home(folder: Path, id: str) -> Path:
 
 def current_file(folder: Path, id: str) -> Path:
     return folder / id / "current.json"
+
+
+def is_troubled(folder: Path, id: str) -> bool:
+    return (folder / id / TROUBLE).exists()
 
 
 def read(folder: Path, id: str) -> Current | None:

@@ -15,6 +15,7 @@ from functools import partial
 from http.client import HTTPConnection, HTTPException
 from multiprocessing import resource_tracker
 
+import orjson
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
@@ -126,14 +127,20 @@ def _index(settings: Settings, parent: int) -> None:
 
 def _say_when_ready(settings: Settings, announce: Callable[[str], None]) -> None:
     reachable = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
+    said = ""
     while True:
         connection = HTTPConnection(reachable, settings.port, timeout=5)
         try:
             connection.request("GET", "/health/ready")
-            if connection.getresponse().status == 200:
+            answer = connection.getresponse()
+            if answer.status == 200:
                 announce(f"Ready: http://{reachable}:{settings.port}/")
                 return
-        except (OSError, HTTPException):
+            told = str(orjson.loads(answer.read()).get("detail", ""))
+            if told.startswith("Cannot") and told != said:
+                announce(f"http://{reachable}:{settings.port}/ answers, but not for every layer. {told}")
+                said = told
+        except (OSError, HTTPException, ValueError):
             pass  # not listening yet
         finally:
             connection.close()

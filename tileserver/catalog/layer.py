@@ -49,7 +49,7 @@ class Privacy(Table):
     """What a row may show; see `tileserver.privacy`."""
 
     snap_meters: float | None = Key(
-        default=None, ge=1, le=100_000, description="points move to the middle of a square of this size"
+        default=None, strict=True, ge=1, le=100_000, description="points move to the middle of a square of this size"
     )
     include: Mapping[str, tuple[str, ...]] = Key(
         default_factory=dict, description="a category field = the values that may be shown; rows with any other are withheld"
@@ -74,7 +74,7 @@ class Ingest(Table):
     from_: tuple[str, ...] = Key(default=(), alias="from", description="files, globs and addresses on the web")
     x: str | None = Key(default=None, description="the column of the position's x")
     y: str | None = Key(default=None, description="the column of the position's y")
-    geometry: str | None = Key(default=None, description="the column that holds the position as WKT or WKB")
+    geometry: str | None = Key(default=None, description="the column that holds the position as WKT, WKB or a pair of numbers")
     crs: str | None = Key(default=None, description="what positions are in; without it what the file says, else degrees")
     part: str | None = Key(
         default=None,

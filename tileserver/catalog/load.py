@@ -17,6 +17,7 @@ from tileserver.errors import ConfigError
 
 LAYER_ID = re.compile(r"[a-z][a-z0-9_]*")
 FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 RESERVED = {GEOMETRY, "cluster", "point_count"}
 
 
@@ -169,6 +170,8 @@ def _ingest_problems(layer: Layer) -> Iterator[str]:
 
 def _translation_problems(layer: Layer) -> Iterator[str]:
     for language, told in layer.translations.items():
+        if not LANGUAGE.fullmatch(language):
+            yield f"translations.{language}: a language is named by its tag, such as es or pt-BR (BCP 47)"
         for name in told.fields:
             if name not in layer.fields:
                 yield f"translations.{language}.fields.{name}: not a field of this layer"

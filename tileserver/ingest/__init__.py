@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
 from pyogrio.errors import DataLayerError, DataSourceError
 from shapely.errors import ShapelyError
@@ -31,12 +32,13 @@ from tileserver.ingest.geojson_lines import read_geojson_lines
 from tileserver.ingest.held import Held
 from tileserver.ingest.joined import Places
 from tileserver.ingest.ledger import Ledger, Tally
+from tileserver.ingest.pairs import in_order
 from tileserver.ingest.parquet_file import read_parquet
 from tileserver.ingest.rejects import Rejects
-from tileserver.ingest.row_ids import RowIds
+from tileserver.ingest.row_ids import RowIds, recipe
 from tileserver.ingest.rows import Rows
 from tileserver.ingest.sources import Format, Source, fetch
-from tileserver.revisions import REJECTS
+from tileserver.revisions import LEDGER, REJECTS
 from tileserver.stores.store import Store
 
 __all__ = ["REJECTS", "Ledger", "Web", "ingest"]
@@ -82,7 +84,7 @@ def _explained(reader: Reader) -> Reader:
 
 
 _ALL: Mapping[Format, Reader] = {**FILES, "zip": partial(read_zip, readers=FILES)}
-READERS: Mapping[Format, Reader] = {format: _explained(reader) for format, reader in _ALL.items()}
+READERS: Mapping[Format, Reader] = {format: _explained(in_order(reader)) for format, reader in _ALL.items()}
 
 MOST_REJECTED = 0.5
 """With `replace`, a larger share of rejected rows means a file that does not fit, and rows that are not gone at all."""
@@ -131,11 +133,20 @@ def ingest(
                 forgotten=Forgotten.read(home),
             )
             published = store.publish(layer, brought.checked(batches, tally.files, replace=replace), replace=replace)
-            ledger = tally.close(published)
+            before = None if replace or states["store"] is None else _ids_made_by(home)
+            ledger = tally.close(published, ids_made_by=recipe(layer), before=before)
             if not brought.unchanged:
                 rejected.keep()
         brought.keep(published.state)
     return ledger
+
+
+def _ids_made_by(home: Path) -> str:
+    """What the ledger of the last ingest says of it; empty where nobody can tell."""
+    try:
+        return str(orjson.loads((home / LEDGER).read_bytes()).get("ids_made_by", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def _read(layer: Layer, files: Sequence[Source], *, progress: bool) -> Iterator[Rows]:

@@ -8,8 +8,11 @@ from tileserver.ingest import positions
 EVERYWHERE = (-180.0, -90.0, 180.0, 90.0)
 
 
-def advice(layer: Layer, reason: str) -> str:
-    """What to change, in the layer file by its key or in the data, so that rows rejected for a reason come in."""
+def advice(layer: Layer, reason: str, *, few: bool = False) -> str:
+    """What to change, in the layer file by its key or in the data, so that rows rejected for a reason come in.
+
+    Where it is `few` of all rows, the layer file suits the others, and the data are to be looked at first.
+    """
     optional = 'position = "optional" in the layer file keeps such rows, counted and downloaded, not drawn'
     match reason:
         case positions.NO_POSITION if layer.ingest.join:
@@ -20,11 +23,14 @@ def advice(layer: Layer, reason: str) -> str:
             return f"mend them in the file, or name other columns under [ingest] x and y, or geometry; {optional}"
         case positions.OUTSIDE_CRS:
             return f"{layer.ingest.crs or 'what the file says'} does not reach there; check [ingest] crs in the layer file"
+        case positions.OUTSIDE_BOUNDS if tuple(layer.bounds) == EVERYWHERE and few:
+            return "these few are no longitudes and latitudes, perhaps swapped; mend these lines in the file"
         case positions.OUTSIDE_BOUNDS if tuple(layer.bounds) == EVERYWHERE:
             return "they are no longitudes and latitudes; name their coordinate system under [ingest] crs in the layer file"
         case positions.OUTSIDE_BOUNDS:
             west, south, east, north = layer.bounds
-            return f"widen bounds = [{west}, {south}, {east}, {north}] in the layer file if they are right, else check [ingest] crs"
+            widen = f"widen bounds = [{west}, {south}, {east}, {north}] in the layer file if they are right"
+            return f"{widen}, else mend these lines, perhaps swapped" if few else f"{widen}, else check [ingest] crs"
         case positions.WRONG_KIND:
             takes = "takes polygons alone" if layer.kind == "areas" else "takes single points alone"
             return f'kind = "{layer.kind}" in the layer file {takes}; "shapes" takes lines and polygons too'

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -61,43 +61,70 @@ class Ledger:
     not_modified: Mapping[str, str]
     """Address that has not changed, so that nothing was read from it → when what it holds was published."""
 
+    ids_made_by: str = ""
+    """What the layer file said when ids were made from rows (`row_ids.recipe`); empty where a field is the id."""
+    beside: Literal["", "changed file", "added"] = ""
+    """Rows with made ids came beside stored ones, of another layer file or of the same: some may be there twice."""
+
     def in_words(self) -> str:
-        """A paragraph for a person."""
+        """Lines for a person: the sums, then what should be looked at, then the rest."""
         files = next(iter(self.files), "no file") if len(self.files) < 2 else f"{len(self.files):,} files"
         parts = [f"{self.published:,} published", f"{self.unchanged:,} unchanged"]
         parts += [f"{count:,} {name}" for name in ("superseded", "excluded", "rejected") if (count := getattr(self, name))]
         not_modified = [f"{name} is not modified since its rows were published at {at}." for name, at in self.not_modified.items()]
         if not_modified and not self.files:
-            return " ".join(not_modified)
-        sentences = [f"{_counted(self.read, 'row')} read from {files}: {', '.join(parts)}."]
-        if self.without_position:
-            sentences.append(f"Without a position, so counted and downloaded, not drawn: {_counted(self.without_position, 'row')}.")
-        if self.removed:
-            sentences.append(f"Removed, since no published row of the files has their ids: {_counted(self.removed, 'row')}.")
-        if self.repaired:
-            sentences.append(f"Repaired: {_counted(self.repaired, 'invalid outline')}.")
+            return "\n".join(not_modified)
+        sums = f"{_counted(self.read, 'row')} read from {files}: {', '.join(parts)}."
+        return "\n".join([sums, *self._warnings(), *self._notes(), *not_modified])
+
+    def _warnings(self) -> Iterator[str]:
+        match self.beside:
+            case "changed file":
+                yield (
+                    "Warning: the layer file has changed, and with it the ids that are made from rows. Rows stored before stay "
+                    "beside these, and those that are in the files again are now there twice: ingest all files with --replace."
+                )
+            case "added":
+                yield (
+                    "Warning: the layer has no id field, so a row that has changed since the last ingest is there twice, as it was "
+                    'and as it is. If so, ingest all files with --replace, or give a field role = "id" in the layer file first.'
+                )
+        for file, fields in self.lacking.items():
+            yield f"No column in {file}, so no values: {', '.join(fields)}."
+        if self.reasons:
+            yield f"Rejected: {_list(self.reasons)}."
+        for reason, told in self.advice.items():
+            yield f"{reason[:1].upper()}{reason[1:]}: {told}."
         if self.blanked:
-            sentences.append(f"Left out, since they could not be read: values of {_list(self.blanked)}.")
+            yield f"Left out, since they could not be read: values of {_list(self.blanked)}."
+
+    def _notes(self) -> Iterator[str]:
+        if self.without_position:
+            yield f"Without a position, so counted and downloaded, not drawn: {_counted(self.without_position, 'row')}."
+        if self.removed:
+            yield f"Removed, since no published row of the files has their ids: {_counted(self.removed, 'row')}."
+        if self.repaired:
+            yield f"Repaired: {_counted(self.repaired, 'invalid outline')}."
         if self.joined:
             told = [f"{self.joined.get(name, 0):,} {name}" for name in ("matched", "unmatched", "ambiguous")]
-            sentences.append(f"Positions by the joined layer: {', '.join(told)}.")
-        sentences += [f"No column in {file}, so no values: {', '.join(fields)}." for file, fields in self.lacking.items()]
+            yield f"Positions by the joined layer: {', '.join(told)}."
         if self.kept:
-            sentences.append(f"Kept as they were, in columns that a file does not have: values of {_counted(self.kept, 'row')}.")
-        if self.reasons:
-            sentences.append(f"Rejected: {_list(self.reasons)}.")
-        sentences += [f"{reason[:1].upper()}{reason[1:]}: {told}." for reason, told in self.advice.items()]
-        sentences += [f"Withheld by {name}: {_list(values)}." for name, values in self.withheld.items()]
+            yield f"Kept as they were, in columns that a file does not have: values of {_counted(self.kept, 'row')}."
+        for name, values in self.withheld.items():
+            yield f"Withheld by {name}: {_list(values)}."
         if self.forgotten:
-            sentences.append(f"Held back, since they were forgotten: {_counted(self.forgotten, 'row')}.")
-        return " ".join(sentences + not_modified)
+            yield f"Held back, since they were forgotten: {_counted(self.forgotten, 'row')}."
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, to be written as JSON; advice is for whoever brings the rows in."""
-        return {name: value for name, value in asdict(self).items() if name != "advice"} | {"at": self.at.isoformat()}
+        """Plain values, to be written as JSON; warnings and advice are for whoever brings the rows in."""
+        kept = {name: value for name, value in asdict(self).items() if name not in ("advice", "beside")}
+        return kept | {"at": self.at.isoformat()}
 
 
 _LISTED = 10
+
+FEW = 0.1
+"""Up to this share of the rows, what is wrong is in the rows rather than in the layer file; a guess."""
 
 
 def _counted(count: int, noun: str) -> str:
@@ -143,14 +170,15 @@ class Tally:
         self.blanked.update(cleaned.blanked)
         reasons = Counter(reason for _, reason in cleaned.rejected)
         self.reasons.update(reasons)
-        self.advice.update({reason: advice(layer, reason) for reason in reasons})
+        few = {reason: count <= self.read * FEW for reason, count in self.reasons.items()}
+        self.advice.update({reason: advice(layer, reason, few=few[reason]) for reason in self.reasons})
         held_back = cleaned.batch.filter(pa.array(admitted.withheld))
         for name, listed in layer.privacy.include.items():
             values = held_back.column(name).to_pylist()
             self.withheld.setdefault(name, Counter()).update(value or "" for value in values if value not in listed)
 
-    def close(self, published: Published) -> Ledger:
-        """The ledger, with what the store says.
+    def close(self, published: Published, *, ids_made_by: str = "", before: str | None = None) -> Ledger:
+        """The ledger, with what the store says; `before` is what the ids of rows stored before and kept were made by, if any were.
 
         Raises:
             IngestError: the sums differ: a row was lost or counted twice.
@@ -183,4 +211,12 @@ class Tally:
             joined=dict(self.joined),
             at=published.state.published_at or datetime.now(UTC),
             not_modified=self.not_modified,
+            ids_made_by=ids_made_by,
+            beside=_beside(published, ids_made_by, before),
         )
+
+
+def _beside(published: Published, made_by: str, before: str | None) -> Literal["", "changed file", "added"]:
+    if not made_by or before is None or not published.published:
+        return ""
+    return "added" if before in ("", made_by) or published.unchanged else "changed file"

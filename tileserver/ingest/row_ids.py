@@ -6,9 +6,12 @@ from hashlib import blake2b
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from tileserver.catalog import Layer
 
 MOST = 2**53 - 1
 """The largest id: what a number of JavaScript and an id of a vector tile can hold."""
@@ -68,6 +71,17 @@ class RowIds:
             self._taken.append(np.sort(ids))
         while len(self._taken) > 1 and len(self._taken[-2]) < 2 * len(self._taken[-1]):
             self._taken[-2:] = [np.sort(np.concatenate(self._taken[-2:]), kind="stable")]
+
+
+def recipe(layer: Layer) -> str:
+    """A short name for all of a layer file that the ids of its rows depend on; empty where a field is the id."""
+    if layer.id_field:
+        return ""
+    fields = [(field.name, field.role, field.type) for field in layer.fields.values()]
+    shown = layer.privacy.model_dump(mode="json", exclude={"include", "retention"})
+    read = layer.ingest.model_dump(mode="json", exclude={"from_", "part"})
+    parts = [sorted(fields), layer.kind, layer.timezone, shown, read]
+    return blake2b(orjson.dumps(parts), digest_size=8).hexdigest()
 
 
 def hashed(text: bytes, ordinal: int = 0) -> int:

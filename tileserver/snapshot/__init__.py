@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tileserver import times
 from tileserver.catalog import Catalog, Layer
 from tileserver.errors import NotFound, SnapshotError, Unavailable
-from tileserver.revisions import Current, Revisions
+from tileserver.revisions import Current, Revisions, is_troubled
 from tileserver.snapshot import columns
 from tileserver.snapshot.columns import CategoryColumn, Column, Entry, IntegerColumn, Rows
 from tileserver.snapshot.detail import MOST_MEMBERS
@@ -261,7 +261,10 @@ class Live:
         self._revisions = revisions
         self._open: dict[str, Snapshot] = {}
         self._opened: dict[str, None] = {}
+        self._last: dict[str, Current] = {}
         self._definitions = {id: definition(layer) for id, layer in catalog.items()}
+        for id in catalog:
+            self._look(id)
 
     @property
     def folder(self) -> Path:
@@ -290,12 +293,25 @@ class Live:
         """The layers whose rows may leave, in the order of their ids."""
         return (layer for layer in self.catalog.values() if layer.shows_rows)
 
+    def _look(self, id: str) -> bool:
+        """Whether what is live is made for the layer file as this process has read it; then it is remembered."""
+        current = self._revisions.current(id)
+        fits = current is not None and current.definition == self._definitions[id]
+        if current is not None and fits:
+            self._last[id] = current
+        return fits
+
     def current(self, layer: Layer) -> Current:
-        """Raises Unavailable as long as the layer has no snapshot for its layer file as this process has read it."""
-        current = self._revisions.current(layer.id)
-        if current is None or current.definition != self._definitions[layer.id]:
-            raise Unavailable(f"The layer {layer.id} is being prepared. Try again in a moment.")
-        return current
+        """The last that was live of those made for its layer file as this process has read it: an edited one counts from the next
+        start on. Raises Unavailable as long as there is none."""
+        if self._look(layer.id):
+            return self._last[layer.id]
+        last = self._last.get(layer.id)
+        if last is not None and self._is_there(layer.id, last.revision):
+            return last
+        if is_troubled(self.folder, layer.id):
+            raise Unavailable(f"The layer {layer.id} cannot be prepared. The server's log tells its operator why.")
+        raise Unavailable(f"The layer {layer.id} is being prepared. Try again in a moment.")
 
     def snapshot(self, layer: Layer, current: Current | None = None) -> Snapshot:
         """The layer's live snapshot, or that of the revision which the caller has begun to answer with.
@@ -312,13 +328,16 @@ class Live:
     def kept(self, layer: Layer, revision: str) -> Snapshot | None:
         """The snapshot of a revision that is live no more; None once it is gone, or if it was made for another layer file."""
         # What `forget` deleted is gone at once, though this process may have its files mapped.
-        if not (self._revisions.folder / layer.id / revision / "manifest.json").exists():
+        if not self._is_there(layer.id, revision):
             return None
         try:
             snapshot = self._mapped(layer, revision)
         except SnapshotError:
             return None
         return snapshot if snapshot.manifest["definition"] == self._definitions[layer.id] else None
+
+    def _is_there(self, id: str, revision: str) -> bool:
+        return (self.folder / id / revision / "manifest.json").exists()
 
     def _mapped(self, layer: Layer, revision: str) -> Snapshot:
         """Raises SnapshotError if it cannot be served."""
@@ -329,9 +348,10 @@ class Live:
         return snapshot
 
     def replaced(self) -> set[str]:
-        """The revisions that this process has opened and that are live no more, or were built anew; their snapshots are closed."""
-        currents = {id: current for id in self.catalog if (current := self._revisions.current(id))}
-        live = {current.revision for current in currents.values()}
+        """The revisions that this process has opened and that are served no more, or were built anew; it closes their snapshots."""
+        for id in self.catalog:
+            self._look(id)
+        live = {current.revision for id, current in self._last.items() if self._is_there(id, current.revision)}
         anew = {revision for revision, snapshot in self._open.items() if snapshot.was_replaced()}
         self._open = {revision: snapshot for revision, snapshot in self._open.items() if revision in live - anew}
         self._opened = dict.fromkeys(list(self._opened)[-MOST_OPENED:])

@@ -73,20 +73,25 @@ class FolderStore:
     def __repr__(self) -> str:
         return f"FolderStore({str(self._path)!r})"
 
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever published into it."""
+        return self._path.is_dir()
+
     def publish(self, layer: Layer, batches: Iterable[pa.RecordBatch], *, replace: bool = False) -> Published:
         folder = self._path / layer.id
         _refuse_query(layer)
         with _lock(layer, folder):
             current = _current(folder)
             schema = _schema(folder / current.file) if current else layer.schema
-            held = _rows(layer, folder / current.file) if current else layer.schema.empty_table()
-            merge = _merge(layer, held, _given(layer, batches), replace=replace)
+            held = _held(layer, folder / current.file, anew=replace) if current else layer.schema.empty_table()
+            merge = _merge(layer, held, _given(layer, batches), stored=current.rows if current else 0, replace=replace)
             moved = current is None or merge.changed
             revision = (current.revision if current else 0) + moved
             new = Current(revision, datetime.now(UTC), len(merge.rows), f"{revision}.parquet")
             with _writing(folder):
-                # A column that the layer no longer declares goes, also where no row has changed.
-                if moved or schema.names != layer.schema.names:
+                # A column that the layer no longer declares goes, and one of another type too, also where no row has changed.
+                if moved or not schema.equals(layer.schema):
                     _replace(folder / new.file, lambda file: _write_rows(merge.rows, file))
                 _replace(folder / "current.json", lambda file: file.write(orjson.dumps(new)))
                 _tidy(folder, {f"{revision}.parquet", f"{revision - 1}.parquet"})
@@ -155,8 +160,8 @@ def _refuse_query(layer: Layer) -> None:
         )
 
 
-def _merge(layer: Layer, held: pa.Table, given: pa.Table, *, replace: bool) -> Merge:
-    """Upsert `given` into `held`, whose ids are unique and sorted, or replace it."""
+def _merge(layer: Layer, held: pa.Table, given: pa.Table, *, stored: int, replace: bool) -> Merge:
+    """Upsert `given` into `held`, whose ids are unique and sorted, or replace it: that is, what fits the layer of `stored` rows."""
     key = layer.id_name
     latest = _latest(given, key)
     place = pc.index_in(latest[key], value_set=held[key])
@@ -172,7 +177,7 @@ def _merge(layer: Layer, held: pa.Table, given: pa.Table, *, replace: bool) -> M
         published=len(changed),
         unchanged=len(latest) - len(changed),
         superseded=len(given) - len(latest),
-        removed=len(held) - pc.count(place).as_py() if replace else 0,
+        removed=stored - pc.count(place).as_py() if replace else 0,
     )
 
 
@@ -196,12 +201,28 @@ def _given(layer: Layer, batches: Iterable[pa.RecordBatch]) -> pa.Table:
     return pa.Table.from_batches((clean(layer, batch) for batch in batches), layer.schema)
 
 
+def _held(layer: Layer, path: Path, *, anew: bool) -> pa.Table:
+    """The rows that a publish meets. What does not fit the layer is refused or, where all come `anew`, as if it were not there."""
+    with _reading(path):
+        rows = pq.read_table(path, partitioning=None)
+    if anew:
+        fitting = [field.name for field in layer.schema if field in rows.schema]
+        rows = rows.select(fitting) if layer.id_name in fitting else layer.schema.empty_table()
+    held = _declared(layer, rows, path.parent)
+    if not anew and pc.count_distinct(held[layer.id_name]).as_py() < len(held):  # stored when another field was the id, or none
+        raise StoreError(
+            f'layer {layer.id}: several rows of {path.parent} have the same "{layer.id_name}", which tells rows apart by the layer '
+            f"file; correct the layer file, or bring all rows in anew: tileserver ingest {layer.id} --replace"
+        )
+    return held
+
+
 def _declared(layer: Layer, rows: pa.Table, source: Path) -> pa.Table:
     """The layer's columns of a file; null where the layer has declared a field since the file was written."""
     if layer.id_name not in rows.column_names:
         raise StoreError(
-            f'layer {layer.id}: {source} has no column "{layer.id_name}", which tells rows apart; '
-            f"correct the layer file, or move {source} away and ingest the layer anew"
+            f'layer {layer.id}: {source} has no column "{layer.id_name}", which tells rows apart by the layer file; '
+            f"correct the layer file, or bring all rows in anew: tileserver ingest {layer.id} --replace"
         )
     columns = []
     for field in layer.schema:
@@ -212,7 +233,8 @@ def _declared(layer: Layer, rows: pa.Table, source: Path) -> pa.Table:
         else:
             raise StoreError(
                 f'layer {layer.id}: the column "{field.name}" of {source} is of type {rows.schema.field(field.name).type}, '
-                f"the layer declares {field.type}; correct the layer file, or move {source} away and ingest the layer anew"
+                f"the layer declares {field.type}; correct the layer file, or bring all rows in anew: "
+                f"tileserver ingest {layer.id} --replace"
             )
     return pa.Table.from_arrays(columns, schema=layer.schema)
 

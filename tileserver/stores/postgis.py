@@ -31,7 +31,7 @@ from tileserver.stores.look import Look, look
 from tileserver.stores.rows import clean, cleaned
 from tileserver.stores.sql import listed, quoted, statements
 from tileserver.stores.store import Id, Published, State
-from tileserver.stores.table import Column, Table, definitions, geometry_column, missing, selection
+from tileserver.stores.table import Column, Table, definitions, geometry_column, missing, outdated, selection
 from tileserver.times import NO_TIME, from_wall
 
 SMALL = 30
@@ -87,8 +87,14 @@ class PostgisStore:
         try:
             with self._locked(layer) as connection:
                 table = self._run(_describe(connection, layer))
-                lacking = missing(layer, table) if table else None
+                state = self._run(_state(connection, layer))
+                ours = state is not None and state.published_at is not None
+                renewed = outdated(layer, table) if table and replace and ours else []
+                lacking = missing(layer, table, renewed) if table else None
                 given = self._load(layer, staging, self._run(_left_staging(connection, layer)), batches)
+                for name in renewed:
+                    drop = _SQL["drop_column"].format(table=quoted(*layer.table_name), column=quoted(name))
+                    self._run(connection.execute(drop, timeout=BULK))
                 return self._run(_merge(connection, layer, lacking, staging, given, replace=replace))
         except BaseException:
             with suppress(StoreError):

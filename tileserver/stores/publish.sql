@@ -44,6 +44,9 @@ ALTER TABLE {table} ADD PRIMARY KEY ({id});
 -- name: add_column
 ALTER TABLE {table} ADD COLUMN {definition};
 
+-- name: drop_column
+ALTER TABLE {table} DROP COLUMN {column};
+
 -- name: make_index
 CREATE INDEX ON {table} USING gist ({geometry});
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -57,8 +57,17 @@ def definitions(layer: Layer) -> dict[str, str]:
     return {**types, GEOMETRY: f"geometry({shape},4326)"}
 
 
-def missing(layer: Layer, table: Table) -> list[str]:
-    """The columns of `definitions` that have to be added before rows of the layer can be upserted.
+def outdated(layer: Layer, table: Table) -> list[str]:
+    """The columns, but for that of the ids, that hold another type than the layer declares."""
+    return [
+        name
+        for name, declared in definitions(layer).items()
+        if name not in (layer.id_name, GEOMETRY) and name in table.columns and table.columns[name].type != declared
+    ]
+
+
+def missing(layer: Layer, table: Table, renewed: Collection[str] = ()) -> list[str]:
+    """The columns of `definitions` that have to be added before rows can be upserted; those `renewed` are dropped first.
 
     Raises:
         StoreError: the table cannot be upserted into; names the column and the types.
@@ -72,13 +81,13 @@ def missing(layer: Layer, table: Table) -> list[str]:
             "brought up to date by it; make one, or name another table in the layer file"
         )
     for name, declared in definitions(layer).items():
-        held = table.columns.get(name)
+        held = None if name in renewed else table.columns.get(name)
         if held and held.type != declared and (name, held.type) != (GEOMETRY, "geometry(Geometry,4326)"):
             raise StoreError(
                 f'layer {layer.id}: the column "{name}" of {table} is of type {held.type}, the layer declares {declared}; '
-                "correct the layer file, or change the column"
+                "correct the layer file, or change the column, which tileserver ingest --replace does in a table that it has made"
             )
-    return [name for name in definitions(layer) if name not in table.columns]
+    return [name for name in definitions(layer) if name in renewed or name not in table.columns]
 
 
 def selection(layer: Layer, table: Table) -> str:
