@@ -56,6 +56,7 @@ demo: $(INSTALLED) $(VIEWER) $(DEMO_MADE) ## Makes the made-up city and serves i
 
 .PHONY: install
 install: $(INSTALLED) $(VIEWER) ## Installs the server into .venv, with what the viewer needs.
+	@echo 'Next: export PATH="$(CURDIR)/.venv/bin:$$PATH", then tileserver init city'
 
 .PHONY: test
 test: test-packages test-browser $(VIEWER) ## Checks formats, lint, types and import rules, then runs all tests. Installs what they need: PostGIS and Chromium through apt when root.

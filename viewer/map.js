@@ -1,6 +1,6 @@
 // The map: holds exactly the chosen layers, under their filters, tells where it looks, and what lies at a place.
 
-import { AttributionControl, MapLibreMap, NavigationControl, Popup, ScaleControl } from './vendor/maplibre-gl/maplibre-gl.mjs';
+import { AttributionControl, MapLibreMap, NavigationControl, Popup, ScaleControl, setWorkerCount } from './vendor/maplibre-gl/maplibre-gl.mjs';
 
 import { detail, Refusal, withQuery } from './api.js';
 import { onlyWanted } from './attributes.js';
@@ -10,12 +10,16 @@ import { popupContent } from './popup.js';
 import { isOfStacks, Stacks } from './stacks.js';
 import { filterQuery, isDrawn } from './state.js';
 
+/** Tiles are read on as many threads; MapLibre takes one by itself. */
+const READERS = 2;
 const REACH = 6;
 /** How long the map goes on showing the old filter, in milliseconds, while it lacks some tiles of the new one. */
 const TOGETHER = 250;
 const MOST_AT_A_PLACE = 25;
 const FIT = { padding: 24, maxZoom: 15 };
 const WAITS = [2_000, 4_000, 8_000, 15_000, 30_000];
+
+setWorkerCount(READERS);
 
 export class CityMap {
   /**
