@@ -4,7 +4,6 @@ import { getJson, Refusal, withQuery } from './api.js';
 import { legends } from './legend.js';
 import { Panel, summary } from './panel.js';
 import { pictures, withPictures } from './pictures.js';
-import { withSizesTogether } from './sizes.js';
 import { withStacks } from './stacks.js';
 import { filterQuery, format, indicators, parse, readable } from './state.js';
 import { speak } from './words.js';
@@ -40,7 +39,7 @@ async function begin() {
     const { waiting } = found;
     if (!indicators(layers).length && !waiting.length) tell(words.empty);
     state = parse(location.search, layers);
-    const context = { layers, waiting, last: state.last, style: withSizesTogether(withStacks(withPictures(style, below, indicators(layers)))), legends: legends(style), words };
+    const context = { layers, waiting, last: state.last, style: withStacks(withPictures(style, below, indicators(layers))), legends: legends(style), words };
     panel = new Panel(page, { ...context, change, zoomTo: (extent) => map.fit(extent) });
     apply();
     addEventListener('popstate', goBack);

@@ -25,7 +25,7 @@ from benchmarks.tables import Aim, Measured
 from benchmarks.tiles_of_postgis import Postgis
 from tileserver.errors import BadRequest
 from tileserver.snapshot import Snapshot
-from tileserver.snapshot.tile import Address, Drawn, Options, draw
+from tileserver.snapshot.tile import MOST_BYTES, Address, Drawn, Options, draw
 
 LOW, HIGH = range(9, 13), range(13, 17)
 """Zooms. From 13 on both sides can draw every row, and what they draw is compared."""
@@ -320,11 +320,13 @@ def _ten_kept(client: Client, server: Server, parcels: Snapshot) -> Iterator[dic
 
 
 def _ten(client: Client, server: Server, address: Address, items: Sequence[tuple[str, str]] = ()) -> tuple[list[Got], Got]:
-    """The tiles of ten layers, and the tile of all ten, which holds the same bytes."""
+    """The tiles of ten layers, and the tile of all ten, which holds the same bytes, as far as they keep to the limit of a tile."""
     ids = sorted(LAYERS)
     parts = [client.get(server, server.table, address, items, layer=id) for id in ids]
     whole = client.get(server, server.table, address, items, layer=",".join(ids))
-    assert whole.data == b"".join(part.data for part in parts), f"{address}: ten layers are not their parts"
+    together = b"".join(part.data for part in parts)
+    same = whole.data == together if len(together) <= MOST_BYTES else len(whole.data) <= MOST_BYTES
+    assert same, f"{address}: ten layers are not their parts"
     return parts, whole
 
 
