@@ -173,7 +173,7 @@ export class CityMap {
     const released = ids.filter((id) => this.waiting.delete(id));
     if (!released.length || this.waiting.size) return;
     clearTimeout(this.held);
-    this.repaint();
+    queueMicrotask(() => this.map.redraw()); // at once, when who told of the last tile is done, and not with the next frame
   }
 
   /**
